@@ -1,0 +1,2 @@
+//! Stories: each module is one.
+
