@@ -1,0 +1,163 @@
+//! `stagewright.toml`: the project's settings.
+
+use std::time::Duration;
+
+use super::source::{Kind, Node, Problems, Source};
+
+/// What the operator of a project may set.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Settings {
+    /// The project's name, for people.
+    pub project: Option<String>,
+    /// The most memory that one stage may use, in bytes, over all memories and tables of its sandbox.
+    pub memory: u64,
+    /// The longest that one stage may run.
+    pub time: Duration,
+    /// The most bytes that one stage may write.
+    pub output: u64,
+    /// The most bytes of log lines that are kept of one stage.
+    pub log: u64,
+    /// How many stages run at once; none for as many as there are cores.
+    pub workers: Option<usize>,
+    /// What `gc` keeps.
+    pub keep: Retention,
+}
+
+/// What `gc` keeps besides what is tagged, registered or in use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Retention {
+    /// The newest versions of each name; none for all.
+    pub versions: Option<u64>,
+    /// The newest runs, with everything that they made; none for all.
+    pub runs: Option<u64>,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            project: None,
+            memory: 4 << 30,
+            time: Duration::from_secs(3600),
+            output: 64 << 30,
+            log: 1 << 20,
+            workers: None,
+            keep: Retention { versions: None, runs: None },
+        }
+    }
+}
+
+impl Settings {
+    /// What `stagewright init` writes.
+    pub const TEMPLATE: &'static str = "\
+# The settings of this Stagewright project. What is left out keeps its default.
+[project]
+name = \"PROJECT\"
+
+[limits]                # of each stage
+memory = \"4GiB\"
+time = \"1h\"
+output = \"64GiB\"
+log = \"1MiB\"
+
+# [run]
+# workers = 2           # stages at once; as many as there are cores by default
+
+# [keep]                # what `stagewright gc` keeps besides what is tagged or registered; everything by default
+# versions = 10         # of each name
+# runs = 100            # with all that they made
+";
+
+    /// Reads `stagewright.toml`. `path` is only for messages.
+    ///
+    /// # Errors
+    /// Everything that is wrong with the text.
+    pub fn parse(path: &str, text: &str) -> Result<Self, Problems> {
+        let mut source = Source::new(path, text);
+        let file = &mut source;
+        let root = file.parse();
+        let sections = root.known(file, "stagewright.toml", &["project", "limits", "run", "keep"]);
+        let mut settings = Self::default();
+        if let Some(section) = sections.get("project") {
+            let keys = section.known(file, "[project]", &["name"]);
+            settings.project = keys.get("name").and_then(|node| node.text(file, "name")).map(|name| name.value);
+        }
+        if let Some(section) = sections.get("limits") {
+            let keys = section.known(file, "[limits]", &["memory", "time", "output", "log"]);
+            for (key, target) in
+                [("memory", &mut settings.memory), ("output", &mut settings.output), ("log", &mut settings.log)]
+            {
+                if let Some(bytes) = keys.get(key).and_then(|node| size(file, node, key)) {
+                    *target = bytes;
+                }
+            }
+            if let Some(time) = keys.get("time").and_then(|node| duration(file, node)) {
+                settings.time = time;
+            }
+        }
+        if let Some(section) = sections.get("run") {
+            let keys = section.known(file, "[run]", &["workers"]);
+            settings.workers = keys.get("workers").and_then(|node| count(file, node, "workers", 1024));
+        }
+        if let Some(section) = sections.get("keep") {
+            let keys = section.known(file, "[keep]", &["versions", "runs"]);
+            let mut keep = |key| keys.get(key).and_then(|node| count(file, node, key, 1_000_000)).map(|n| n as u64);
+            settings.keep = Retention { versions: keep("versions"), runs: keep("runs") };
+        }
+        source.finish(settings)
+    }
+}
+
+fn count(file: &mut Source, node: &Node, what: &str, most: i64) -> Option<usize> {
+    node.integer(file, what, 1..most + 1).and_then(|number| usize::try_from(number).ok())
+}
+
+fn size(file: &mut Source, node: &Node, what: &str) -> Option<u64> {
+    let units = [("KiB", 1 << 10), ("MiB", 1 << 20), ("GiB", 1 << 30), ("kB", 1000), ("MB", 1_000_000), ("GB", 1_000_000_000)];
+    let bytes = match &node.kind {
+        Kind::Integer(bytes) => u64::try_from(*bytes).ok(),
+        Kind::Text(text) => number_with_unit(text, &units),
+        _ => None,
+    };
+    if bytes.is_none_or(|bytes| bytes == 0) {
+        file.problem(&node.at, format!("{what} must be a size"), Some("for example \"512MiB\" or \"4GiB\"".into()));
+    }
+    bytes
+}
+
+fn duration(file: &mut Source, node: &Node) -> Option<Duration> {
+    let units = [("ms", 1), ("s", 1000), ("m", 60_000), ("h", 3_600_000), ("d", 86_400_000)];
+    let milliseconds = match &node.kind {
+        Kind::Text(text) => number_with_unit(text, &units),
+        _ => None,
+    };
+    if milliseconds.is_none_or(|milliseconds| milliseconds == 0) {
+        file.problem(&node.at, "time must be a duration", Some("for example \"90s\", \"10m\" or \"1h\"".into()));
+    }
+    milliseconds.map(Duration::from_millis)
+}
+
+fn number_with_unit(text: &str, units: &[(&str, u64)]) -> Option<u64> {
+    let split = text.find(|c: char| !c.is_ascii_digit())?;
+    let (number, unit) = text.split_at(split);
+    let factor = units.iter().find(|(name, _)| *name == unit.trim())?.1;
+    number.parse::<u64>().ok()?.checked_mul(factor)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_template_says_the_defaults() {
+        let settings = Settings::parse("stagewright.toml", Settings::TEMPLATE).unwrap();
+        assert_eq!(settings, Settings { project: Some("PROJECT".into()), ..Settings::default() });
+    }
+
+    #[test]
+    fn sizes_and_durations_that_are_none_are_refused() {
+        let text = "[limits]\nmemory = \"4 parsecs\"\ntime = 3\nlog = \"0MiB\"\n";
+        let problems = Settings::parse("s.toml", text).unwrap_err();
+        let said: Vec<_> = problems.0.iter().map(|problem| problem.message.as_str()).collect();
+        assert_eq!(said, ["memory must be a size", "time must be a duration", "log must be a size"]);
+    }
+}
