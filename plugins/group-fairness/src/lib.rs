@@ -1,1 +1,5 @@
-//! Placeholder.
+//! Group fairness.
+
+pub mod disparity;
+pub mod permutation;
+pub mod tally;

@@ -1,1 +1,4 @@
-//! Placeholder.
+//! Evaluates a regression.
+
+pub mod bootstrap;
+pub mod measures;
