@@ -15,4 +15,4 @@ pub use digest::Digest;
 pub use name::{Name, Selector, VersionRef};
 pub use report::Report;
 pub use stage::StageKind;
-pub use table::{Batch, Column, ColumnType, Field, Schema};
+pub use table::{Batch, Column, ColumnType, Field, Schema, TableError};

@@ -262,7 +262,8 @@ impl Column {
             ColumnType::Category => {
                 expect("values", self.values.len(), rows * 4)?;
                 let words = self.words.as_ref().ok_or("the words are missing")?;
-                let wrong = self.codes().enumerate().find(|(row, code)| *code as usize >= words.len() && self.is_valid(*row));
+                let wrong =
+                    self.codes().enumerate().find(|(row, code)| *code as usize >= words.len() && self.is_valid(*row));
                 match wrong {
                     Some((row, code)) => Err(format!("row {row} has code {code}, but there are {} words", words.len())),
                     None => Ok(()),
@@ -287,7 +288,10 @@ impl Column {
                 return Err(format!("offset {row} is {offset}, before the one in front of it ({before})"));
             }
             if !text.is_char_boundary(offset) {
-                return Err(format!("offset {row} is {offset}, which is no character boundary of {} bytes", text.len()));
+                return Err(format!(
+                    "offset {row} is {offset}, which is no character boundary of {} bytes",
+                    text.len()
+                ));
             }
             before = offset;
         }
@@ -322,9 +326,7 @@ impl Column {
         if !self.is_valid(row) {
             return None;
         }
-        let u32_at = |bytes: &[u8], i: usize| {
-            bytes.as_chunks().0.get(i).map(|four| u32::from_le_bytes(*four) as usize)
-        };
+        let u32_at = |bytes: &[u8], i: usize| bytes.as_chunks().0.get(i).map(|four| u32::from_le_bytes(*four) as usize);
         match (&self.words, &self.offsets) {
             (Some(words), _) => words.get(u32_at(&self.values, row)?).map(String::as_str),
             (None, Some(offsets)) => {

@@ -1,1 +1,99 @@
-//! Placeholder.
+//! The store: three isolated repositories - data, code, models - and a ledger of runs and decisions.
+//!
+//! Durability, in ten lines:
+//! 1. Chunks are appended to *packs*, files of checksummed records. Each process appends only to packs of its own.
+//! 2. Facts (where a chunk lies, a version, a record, an audit entry) are *rows*. A commit is one frame of rows.
+//! 3. To make commits durable: sync the packs, then write their frames to the *journal*, then sync the journal.
+//!    That last sync is the commit point; whoever waits behind it shares it (group commit).
+//! 4. A frame therefore never speaks of a chunk that is not durable, and a crash leaves at most a torn last frame.
+//! 5. Frames are chained by hash, file to file. A missing or damaged frame breaks the chain and is reported; only the
+//!    very end of the newest file may be torn, and not where a whole frame follows or the file `head` knows of more.
+//! 6. The *index* answers questions: rows of recent frames in memory, older ones in sled.
+//! 7. Sled is given only rows that are durable in the journal, then synced, then named in the file `checkpoint`.
+//! 8. On opening, the journal behind the checkpoint is replayed. Where sled cannot be opened, panics, or is not at the
+//!    checkpoint, it is set aside as `sled.bad-N` and made again from the journal.
+//! 9. Every read is verified against the digest that asked for it.
+//! 10. Nothing is atomic across repositories. Order protects: bytes, then the record that names them, then pointers.
+
+pub mod audit;
+mod error;
+mod files;
+mod index;
+mod journal;
+mod pack;
+mod repository;
+mod rows;
+mod table;
+mod transaction;
+
+use std::path::{Path, PathBuf};
+
+use stagewright_core::{Digest, canonical};
+
+pub use self::{
+    audit::{Actor, Entry, SignedHead},
+    error::{Result, StoreError},
+    files::{Change, Observer},
+    repository::{Access, ArtifactReader, Hooks, Repository},
+    rows::{ArtifactKind, Tombstone, Version},
+    table::{StoredBatch, TableDigester, TableManifest, TableReader, TableWriter},
+    transaction::{Ticket, Transaction},
+};
+
+/// The names of the repositories of a store. The first three are the user's; the ledger holds runs and decisions.
+pub const REPOSITORIES: [&str; 4] = ["data", "code", "models", "ledger"];
+
+/// The four repositories of a project.
+#[derive(Clone, Debug)]
+pub struct Store {
+    /// Tables.
+    pub data: Repository,
+    /// Plugins and pipelines.
+    pub code: Repository,
+    /// Models, and the states, weights and reports of runs.
+    pub models: Repository,
+    /// Runs, results and decisions.
+    pub ledger: Repository,
+}
+
+impl Store {
+    /// The directory of a repository in a store's directory.
+    pub fn directory(root: &Path, repository: &str) -> PathBuf {
+        match repository {
+            "ledger" => root.join("ledger"),
+            _ => root.join("repos").join(repository),
+        }
+    }
+
+    /// Makes a store.
+    ///
+    /// # Errors
+    /// There is one already, or the operating system refuses.
+    pub fn create(root: &Path, actor: &Actor) -> Result<()> {
+        REPOSITORIES.iter().try_for_each(|name| Repository::create(&Self::directory(root, name), name, actor))
+    }
+
+    /// Opens all four repositories.
+    ///
+    /// # Errors
+    /// As [`Repository::open`], for the first that cannot be opened.
+    pub fn open(root: &Path, access: Access, hooks: Hooks<'_>) -> Result<Self> {
+        let open = |name| Repository::open(&Self::directory(root, name), access, hooks);
+        Ok(Self { data: open("data")?, code: open("code")?, models: open("models")?, ledger: open("ledger")? })
+    }
+
+    /// The repositories, in the order of [`REPOSITORIES`].
+    pub const fn repositories(&self) -> [&Repository; 4] {
+        [&self.data, &self.code, &self.models, &self.ledger]
+    }
+
+    /// A fingerprint of everything that is committed in all four; see [`Repository::fingerprint`].
+    ///
+    /// # Errors
+    /// A repository is missing.
+    pub fn fingerprint(root: &Path) -> Result<Digest> {
+        let all: Result<Vec<Digest>> =
+            REPOSITORIES.iter().map(|name| Repository::fingerprint(&Self::directory(root, name))).collect();
+        Ok(canonical::digest(&all?))
+    }
+}

@@ -1,0 +1,344 @@
+//! The command line: what can be typed, and what each word means.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// Machine learning in sandboxed, reproducible stages.
+///
+/// Exit codes: 0 done; 1 it could not be done; 2 the command line or a file is wrong; 3 a stage failed or a validator
+/// found a violation; 4 a verification found a difference or damage; 130 interrupted.
+#[derive(Debug, Parser)]
+#[command(name = "stagewright", version, arg_required_else_help = true, max_term_width = 110)]
+pub(crate) struct Cli {
+    /// The project's directory; by default the nearest one upward that holds a stagewright.toml.
+    #[arg(long, global = true, value_name = "DIR")]
+    pub project: Option<PathBuf>,
+    /// Print JSON, for programs.
+    #[arg(long, global = true)]
+    pub json: bool,
+    /// Print no progress.
+    #[arg(long, short, global = true)]
+    pub quiet: bool,
+    /// Who does this, for the record; by default the user of this machine.
+    #[arg(long, global = true, value_name = "NAME")]
+    pub author: Option<String>,
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Make a project here: settings, repositories, a folder for pipelines.
+    Init {
+        /// Where; the current directory by default.
+        #[arg(default_value = ".")]
+        directory: PathBuf,
+        /// The project's name; by default the directory's.
+        #[arg(long)]
+        name: Option<String>,
+    },
+    /// Versioned tables.
+    #[command(subcommand)]
+    Data(DataCommand),
+    /// Versioned plugins.
+    #[command(subcommand)]
+    Plugin(PluginCommand),
+    /// Registered models.
+    #[command(subcommand)]
+    Model(ModelCommand),
+    /// Check everything about a pipeline that can be checked without running it.
+    Check {
+        /// The pipeline file.
+        pipeline: PathBuf,
+    },
+    /// Run a pipeline; stages whose result is known are not run again.
+    Run {
+        /// The pipeline file.
+        pipeline: PathBuf,
+        /// Use this seed instead of the file's.
+        #[arg(long)]
+        seed: Option<u64>,
+        /// Run every stage, even those whose result is known.
+        #[arg(long)]
+        fresh: bool,
+    },
+    /// List the runs, newest first.
+    Runs {
+        /// At most this many.
+        #[arg(long, short = 'n', default_value_t = 20)]
+        limit: usize,
+        /// Only those of this pipeline.
+        #[arg(long)]
+        pipeline: Option<String>,
+    },
+    /// Show a run: its stages, results, candidates and reports.
+    Show {
+        /// The run's number, or `latest`.
+        #[arg(default_value = "latest")]
+        run: String,
+        /// One stage in full: parameters, digests, log, curves, the whole report.
+        stage: Option<String>,
+    },
+    /// Compare two runs: what went in, and what came out.
+    Compare {
+        /// A run's number, or `latest`.
+        before: String,
+        /// Another.
+        after: String,
+    },
+    /// Run every stage of a run again and compare bit for bit.
+    Verify {
+        /// The run's number, or `latest`.
+        #[arg(default_value = "latest")]
+        run: String,
+    },
+    /// Show what something was made from, and what was made from it.
+    Lineage {
+        /// A version (`adult@1`, `income@latest`) or an artifact's digest (or its beginning).
+        artifact: String,
+        /// Only what it was made from.
+        #[arg(long, conflicts_with = "down")]
+        up: bool,
+        /// Only what was made from it.
+        #[arg(long)]
+        down: bool,
+        /// How it is drawn.
+        #[arg(long, value_enum, default_value_t = Drawing::Tree)]
+        format: Drawing,
+    },
+    /// The record of every change and decision.
+    #[command(subcommand)]
+    Audit(AuditCommand),
+    /// Back up, move and lock repositories.
+    #[command(subcommand)]
+    Repo(RepoCommand),
+    /// Check every byte that is stored, and rebuild what can be rebuilt.
+    Fsck,
+    /// Remove what nothing needs any more, by the [keep] rules of stagewright.toml.
+    Gc {
+        /// Say what would be removed, and remove nothing.
+        #[arg(long)]
+        dry_run: bool,
+    },
+    /// Print a completion script for a shell.
+    Completions {
+        /// Which shell.
+        shell: clap_complete::Shell,
+    },
+    /// Run stages for another process of this program (internal).
+    #[command(hide = true)]
+    Worker,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Drawing {
+    /// Text.
+    Tree,
+    /// Graphviz.
+    Dot,
+    /// A picture.
+    Svg,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum DataCommand {
+    /// Read a file (CSV, Parquet, JSON lines, Arrow IPC) into a new version of a table.
+    Add {
+        /// The table's name.
+        name: String,
+        /// The file.
+        file: PathBuf,
+        /// Why, for the record.
+        #[arg(long, short, default_value = "")]
+        message: String,
+        #[command(flatten)]
+        options: ReadOptions,
+    },
+    /// List tables and how many versions each has.
+    List,
+    /// Show a version: its columns and first rows.
+    Show {
+        /// The version: `adult`, `adult@2`, `adult@golden`.
+        version: String,
+        /// How many rows.
+        #[arg(long, short = 'n', default_value_t = 5)]
+        rows: usize,
+    },
+    /// Compare two versions: columns, rows added and removed, statistics.
+    Diff {
+        /// The older version.
+        before: String,
+        /// The newer one.
+        after: String,
+    },
+    /// List the versions of a table, newest first.
+    Log {
+        /// The table's name.
+        name: String,
+    },
+    /// Give a version a further name, or move that name to it.
+    Tag {
+        /// The version.
+        version: String,
+        /// The tag.
+        tag: String,
+    },
+    /// Delete a version. The audit log keeps that it was there; `gc` erases the bytes.
+    Delete {
+        /// The version, with its number.
+        version: String,
+        /// Why, for the record.
+        #[arg(long, short)]
+        message: String,
+    },
+    /// Write a version to a file: .csv, .parquet, .jsonl or .arrow.
+    Export {
+        /// The version.
+        version: String,
+        /// The file.
+        file: PathBuf,
+    },
+}
+
+/// How a file is read.
+#[derive(Clone, Debug, Default, Args)]
+pub(crate) struct ReadOptions {
+    /// csv, parquet, json-lines or arrow-ipc; by default, what the file looks like.
+    #[arg(long)]
+    pub format: Option<String>,
+    /// What separates the fields of a CSV file: one character, or `tab`.
+    #[arg(long)]
+    pub delimiter: Option<String>,
+    /// What quotes the fields of a CSV file: one character, or `none`.
+    #[arg(long)]
+    pub quote: Option<String>,
+    /// The CSV file's first line is a row.
+    #[arg(long)]
+    pub no_header: bool,
+    /// The columns' names, separated by commas; with --no-header for files without a header, else instead of it.
+    #[arg(long, value_delimiter = ',')]
+    pub names: Vec<String>,
+    /// Texts that stand for a missing value; repeat for several. Replaces the default list.
+    #[arg(long)]
+    pub missing: Vec<String>,
+    /// The text's encoding, such as latin1 or utf-16le.
+    #[arg(long)]
+    pub encoding: Option<String>,
+    /// A column's type, as COLUMN=TYPE: boolean, int64, float64, timestamp, text or category; repeat for several.
+    #[arg(long = "type", value_name = "COLUMN=TYPE")]
+    pub types: Vec<String>,
+    /// Skip this many lines at the beginning.
+    #[arg(long, default_value_t = 0)]
+    pub skip_rows: usize,
+    /// Skip lines that begin with this character.
+    #[arg(long)]
+    pub comment: Option<char>,
+    /// Fill rows that are too short instead of refusing them.
+    #[arg(long)]
+    pub pad: bool,
+    /// Keep white space around fields.
+    #[arg(long)]
+    pub no_trim: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum PluginCommand {
+    /// Check components and add each as a new version of a plugin.
+    Add {
+        /// `.wasm` files, or folders of them.
+        #[arg(required = true)]
+        files: Vec<PathBuf>,
+        /// The plugin's name, for a single file; by default the file's.
+        #[arg(long)]
+        name: Option<String>,
+        /// Why, for the record.
+        #[arg(long, short, default_value = "")]
+        message: String,
+    },
+    /// List plugins.
+    List,
+    /// Show what a plugin is: stages, parameters, imports, metadata.
+    Inspect {
+        /// A version, or a `.wasm` file.
+        plugin: String,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum ModelCommand {
+    /// List models and how many versions each has.
+    List,
+    /// Show a version: its parts, its input, the run that made it.
+    Show {
+        /// The version.
+        version: String,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum AuditCommand {
+    /// List the entries, newest first.
+    Log {
+        /// At most this many.
+        #[arg(long, short = 'n', default_value_t = 30)]
+        limit: usize,
+        /// Only this repository: data, code, models or ledger.
+        #[arg(long)]
+        repository: Option<String>,
+    },
+    /// Check every hash and signature, of this project or of an exported file.
+    Verify {
+        /// A file that `audit export` wrote.
+        file: Option<PathBuf>,
+    },
+    /// Write the whole log, with its signed heads, to a file that can be checked anywhere.
+    Export {
+        /// The file.
+        file: PathBuf,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum RepoCommand {
+    /// Write a repository to one file.
+    Backup {
+        /// data, code, models or ledger.
+        repository: String,
+        /// The file.
+        file: PathBuf,
+    },
+    /// Put a repository back from a backup, into its empty or missing place.
+    Restore {
+        /// data, code, models or ledger.
+        repository: String,
+        /// The file.
+        file: PathBuf,
+    },
+    /// Write a version, with everything that it needs, to one file for another project.
+    Export {
+        /// data, code or models.
+        repository: String,
+        /// The version.
+        version: String,
+        /// The file.
+        file: PathBuf,
+    },
+    /// Read a file that `repo export` wrote.
+    Import {
+        /// data, code or models.
+        repository: String,
+        /// The file.
+        file: PathBuf,
+    },
+    /// Refuse every change of a repository from now on.
+    Lock {
+        /// data, code, models or ledger.
+        repository: String,
+    },
+    /// Allow changes again.
+    Unlock {
+        /// data, code, models or ledger.
+        repository: String,
+    },
+}

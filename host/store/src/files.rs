@@ -1,0 +1,242 @@
+//! Every file operation of the store, in one place, confined to one directory.
+//!
+//! All access goes through a capability for the repository's directory, so no path - a symbolic link included - leads
+//! out of it. An [`Observer`] sees each change before it happens: tests record them to replay power cuts, or refuse
+//! them to imitate a full disk.
+
+use std::{
+    io::{self, Read},
+    path::Path,
+    sync::Arc,
+};
+
+use cap_std::{
+    ambient_authority,
+    fs::{Dir, File, FileExt, OpenOptions, OpenOptionsExt},
+};
+
+use crate::{Result, StoreError};
+
+/// A change to a file, about to happen. Paths are relative to the repository.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Change {
+    /// A file is made; it must not exist.
+    Create {
+        /// Which.
+        path: String,
+    },
+    /// Bytes are written at a position.
+    Write {
+        /// Where.
+        path: String,
+        /// From which byte.
+        offset: u64,
+        /// What.
+        bytes: Vec<u8>,
+    },
+    /// Everything written to the file so far becomes durable.
+    Sync {
+        /// Which.
+        path: String,
+    },
+    /// Creations, renames and removals in the directory become durable.
+    SyncDirectory {
+        /// Which.
+        path: String,
+    },
+    /// A file gets another name.
+    Rename {
+        /// The old name.
+        from: String,
+        /// The new name.
+        to: String,
+    },
+    /// A file is removed.
+    Remove {
+        /// Which.
+        path: String,
+    },
+}
+
+/// Sees every change before it happens, and may refuse it.
+pub trait Observer: Send + Sync {
+    /// A change is about to happen.
+    ///
+    /// # Errors
+    /// The change is to fail with this error.
+    fn before(&self, change: &Change) -> io::Result<()>;
+}
+
+/// A directory and the right to change what is in it.
+#[derive(Clone)]
+pub(crate) struct Files {
+    dir: Arc<Dir>,
+    observer: Option<Arc<dyn Observer>>,
+}
+
+impl std::fmt::Debug for Files {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Files").finish_non_exhaustive()
+    }
+}
+
+impl Files {
+    /// Opens a directory of the machine. The only place where a path of the machine is followed.
+    pub(crate) fn open(path: &Path, observer: Option<Arc<dyn Observer>>) -> io::Result<Self> {
+        Ok(Self { dir: Arc::new(Dir::open_ambient_dir(path, ambient_authority())?), observer })
+    }
+
+    fn observe(&self, change: impl FnOnce() -> Change) -> io::Result<()> {
+        self.observer.as_ref().map_or(Ok(()), |observer| observer.before(&change()))
+    }
+
+    pub(crate) fn create_dir(&self, path: &str) -> Result<()> {
+        match self.dir.create_dir(path) {
+            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
+                Err(StoreError::io("cannot create", path)(error))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    pub(crate) fn exists(&self, path: &str) -> bool {
+        self.dir.exists(path)
+    }
+
+    /// Makes a file. `private` ones only their owner may read.
+    pub(crate) fn create(&self, path: &str, private: bool) -> Result<Handle> {
+        let mut options = OpenOptions::new();
+        options.read(true).write(true).create_new(true).mode(if private { 0o600 } else { 0o644 });
+        self.observe(|| Change::Create { path: path.to_owned() })
+            .and_then(|()| self.dir.open_with(path, &options))
+            .map(|file| Handle { file, path: path.to_owned(), files: self.clone() })
+            .map_err(StoreError::io("cannot create", path))
+    }
+
+    pub(crate) fn open_file(&self, path: &str) -> Result<Handle> {
+        let file = self.dir.open(path).map_err(StoreError::io("cannot open", path))?;
+        Ok(Handle { file, path: path.to_owned(), files: self.clone() })
+    }
+
+    /// Opens a file to lock it, making it if need be.
+    pub(crate) fn open_lock(&self, path: &str) -> Result<std::fs::File> {
+        let mut options = OpenOptions::new();
+        options.read(true).write(true).create(true);
+        let file = self.dir.open_with(path, &options).map_err(StoreError::io("cannot open", path))?;
+        Ok(file.into_std())
+    }
+
+    pub(crate) fn read(&self, path: &str) -> Result<Vec<u8>> {
+        let mut bytes = Vec::new();
+        let read = self.dir.open(path).and_then(|mut file| file.read_to_end(&mut bytes));
+        read.map_err(StoreError::io("cannot read", path))?;
+        Ok(bytes)
+    }
+
+    /// The contents of a file that may not exist.
+    pub(crate) fn read_if_there(&self, path: &str) -> Result<Option<Vec<u8>>> {
+        match self.read(path) {
+            Err(StoreError::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => Ok(None),
+            read => read.map(Some),
+        }
+    }
+
+    /// Replaces a file as a whole: whoever reads it sees the old or the new bytes, whatever happens in between.
+    pub(crate) fn replace(&self, path: &str, bytes: &[u8]) -> Result<()> {
+        let temporary = format!("{path}.new");
+        if self.exists(&temporary) {
+            self.remove(&temporary)?;
+        }
+        let handle = self.create(&temporary, false)?;
+        handle.write_at(0, bytes)?;
+        handle.sync()?;
+        self.rename(&temporary, path)?;
+        self.sync_dir(parent(path))
+    }
+
+    pub(crate) fn rename(&self, from: &str, to: &str) -> Result<()> {
+        self.observe(|| Change::Rename { from: from.to_owned(), to: to.to_owned() })
+            .and_then(|()| self.dir.rename(from, &self.dir, to))
+            .map_err(StoreError::io("cannot rename", from))
+    }
+
+    pub(crate) fn remove(&self, path: &str) -> Result<()> {
+        self.observe(|| Change::Remove { path: path.to_owned() })
+            .and_then(|()| self.dir.remove_file(path))
+            .map_err(StoreError::io("cannot remove", path))
+    }
+
+    pub(crate) fn remove_dir_all(&self, path: &str) -> Result<()> {
+        self.dir.remove_dir_all(path).map_err(StoreError::io("cannot remove", path))
+    }
+
+    pub(crate) fn sync_dir(&self, path: &str) -> Result<()> {
+        let opened = if path.is_empty() { "." } else { path };
+        self.observe(|| Change::SyncDirectory { path: path.to_owned() })
+            .and_then(|()| self.dir.open(opened)?.sync_all())
+            .map_err(StoreError::io("cannot sync directory", path))
+    }
+
+    /// The names in a directory, sorted, with their lengths.
+    pub(crate) fn list(&self, path: &str) -> Result<Vec<(String, u64)>> {
+        let read = || -> io::Result<Vec<(String, u64)>> {
+            let mut names = Vec::new();
+            for entry in self.dir.read_dir(path)? {
+                let entry = entry?;
+                let metadata = entry.metadata()?;
+                if metadata.is_file() {
+                    names.push((entry.file_name().to_string_lossy().into_owned(), metadata.len()));
+                }
+            }
+            names.sort();
+            Ok(names)
+        };
+        read().map_err(StoreError::io("cannot list", path))
+    }
+
+    /// Bytes left on the file system, for users without special rights.
+    pub(crate) fn free_space(&self) -> u64 {
+        rustix::fs::fstatvfs(&*self.dir).map_or(u64::MAX, |stat| stat.f_bavail.saturating_mul(stat.f_frsize))
+    }
+}
+
+/// The directory part of a relative path.
+pub(crate) fn parent(path: &str) -> &str {
+    path.rsplit_once('/').map_or("", |(parent, _)| parent)
+}
+
+/// An open file.
+#[derive(Debug)]
+pub(crate) struct Handle {
+    file: File,
+    path: String,
+    files: Files,
+}
+
+impl Handle {
+    pub(crate) fn path(&self) -> &str {
+        &self.path
+    }
+
+    pub(crate) fn len(&self) -> Result<u64> {
+        self.file.metadata().map(|metadata| metadata.len()).map_err(StoreError::io("cannot look at", &*self.path))
+    }
+
+    pub(crate) fn write_at(&self, offset: u64, bytes: &[u8]) -> Result<()> {
+        self.files
+            .observe(|| Change::Write { path: self.path.clone(), offset, bytes: bytes.to_vec() })
+            .and_then(|()| self.file.write_all_at(bytes, offset))
+            .map_err(StoreError::io("cannot write", &*self.path))
+    }
+
+    pub(crate) fn read_at(&self, offset: u64, bytes: &mut [u8]) -> io::Result<()> {
+        self.file.read_exact_at(bytes, offset)
+    }
+
+    pub(crate) fn sync(&self) -> Result<()> {
+        self.files
+            .observe(|| Change::Sync { path: self.path.clone() })
+            .and_then(|()| self.file.sync_data())
+            .map_err(StoreError::io("cannot sync", &*self.path))
+    }
+}

@@ -1,0 +1,273 @@
+//! The journal: every row ever committed, in order. It is the truth; the index is made from it.
+//!
+//! A file begins with `SWJ1`, the number of its first frame (u64) and the chain hash that it continues (32 bytes). A
+//! frame is `SWF1`, its length (u32), its number (u64), its payload, and its chain hash: the BLAKE3 of the chain hash
+//! before it, its number and its payload. A payload is a sequence of rows: key length (u32), value length (u32, all
+//! ones for a removal), key, value. Integers are little-endian.
+//!
+//! A process writes only to files that it made itself. A crash leaves at most a torn frame at the end of a file; the
+//! next file continues the chain from the last whole frame, so a frame that was acknowledged and is missing breaks the
+//! chain and cannot pass for a torn one. For the newest file, which nothing continues, the file `head` (written on
+//! closing) and the search for whole frames behind a broken one do the same.
+
+use stagewright_core::Digest;
+
+use crate::{
+    Result, StoreError,
+    files::{Files, Handle},
+};
+
+const FILE_MAGIC: &[u8; 4] = b"SWJ1";
+const FRAME_MAGIC: &[u8; 4] = b"SWF1";
+const FILE_HEADER: usize = 44;
+const FRAME_HEADER: usize = 16;
+const REMOVED: u32 = u32::MAX;
+/// A frame that claims more is not a frame.
+const MAX_FRAME: usize = 1 << 30;
+/// A journal file that reaches this size is left for a new one.
+const FILE_BYTES: u64 = 64 << 20;
+
+/// A key and its value; none where it was removed.
+pub(crate) type Row = (Vec<u8>, Option<Vec<u8>>);
+
+/// The position behind a frame.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Position {
+    /// The number of frames up to here.
+    pub(crate) frames: u64,
+    /// The chain hash.
+    pub(crate) chain: Digest,
+}
+
+impl Position {
+    pub(crate) const START: Self = Self { frames: 0, chain: Digest::from_bytes([0; 32]) };
+
+    pub(crate) fn to_text(self) -> String {
+        format!("{} {}\n", self.frames, self.chain)
+    }
+
+    pub(crate) fn from_text(text: &[u8]) -> Option<Self> {
+        let (frames, chain) = std::str::from_utf8(text).ok()?.strip_suffix('\n')?.split_once(' ')?;
+        Some(Self { frames: frames.parse().ok()?, chain: chain.parse().ok()? })
+    }
+
+    fn after(self, payload: &[u8]) -> Self {
+        let frames = self.frames + 1;
+        let mut hasher = blake3::Hasher::new();
+        hasher.update(self.chain.as_bytes()).update(&frames.to_le_bytes()).update(payload);
+        Self { frames, chain: Digest::from_bytes(*hasher.finalize().as_bytes()) }
+    }
+}
+
+/// Writes rows as a frame's payload.
+pub(crate) fn encode(rows: &[Row]) -> Vec<u8> {
+    let mut payload = Vec::new();
+    for (key, value) in rows {
+        payload.extend_from_slice(&(key.len() as u32).to_le_bytes());
+        payload.extend_from_slice(&value.as_ref().map_or(REMOVED, |value| value.len() as u32).to_le_bytes());
+        payload.extend_from_slice(key);
+        payload.extend_from_slice(value.as_deref().unwrap_or_default());
+    }
+    payload
+}
+
+/// Reads a frame's payload; none where it is not one.
+pub(crate) fn decode(mut payload: &[u8]) -> Option<Vec<Row>> {
+    let mut rows = Vec::new();
+    while !payload.is_empty() {
+        let (lengths, rest) = payload.split_at_checked(8)?;
+        let key_len = u32::from_le_bytes(lengths[..4].try_into().ok()?) as usize;
+        let value_len = u32::from_le_bytes(lengths[4..].try_into().ok()?);
+        let (key, rest) = rest.split_at_checked(key_len)?;
+        let (value, rest) = match value_len {
+            REMOVED => (None, rest),
+            len => {
+                let (value, rest) = rest.split_at_checked(len as usize)?;
+                (Some(value.to_vec()), rest)
+            }
+        };
+        rows.push((key.to_vec(), value));
+        payload = rest;
+    }
+    Some(rows)
+}
+
+/// The name of the journal file that begins behind this many frames, in its `generation`th life.
+fn path(frames: u64, life: u64) -> String {
+    format!("journal/{life:08}-{frames:012}.log")
+}
+
+/// Appends frames to files of this life.
+#[derive(Debug)]
+pub(crate) struct JournalWriter {
+    files: Files,
+    life: u64,
+    position: Position,
+    open: Option<(Handle, u64)>,
+}
+
+impl JournalWriter {
+    /// A writer that continues at `position` with files of a new life.
+    pub(crate) fn new(files: Files, life: u64, position: Position) -> Self {
+        Self { files, life, position, open: None }
+    }
+
+    pub(crate) const fn position(&self) -> Position {
+        self.position
+    }
+
+    /// Writes payloads, one frame each, and makes them durable.
+    pub(crate) fn append(&mut self, payloads: &[Vec<u8>]) -> Result<()> {
+        if self.open.as_ref().is_some_and(|(_, len)| *len >= FILE_BYTES) {
+            self.open = None;
+        }
+        let mut bytes = Vec::new();
+        let mut position = self.position;
+        let is_new = self.open.is_none();
+        if is_new {
+            bytes.extend_from_slice(FILE_MAGIC);
+            bytes.extend_from_slice(&position.frames.to_le_bytes());
+            bytes.extend_from_slice(position.chain.as_bytes());
+            let path = path(position.frames, self.life);
+            self.open = Some((self.files.create(&path, false)?, 0));
+        }
+        for payload in payloads {
+            position = position.after(payload);
+            bytes.extend_from_slice(FRAME_MAGIC);
+            bytes.extend_from_slice(&(payload.len() as u32).to_le_bytes());
+            bytes.extend_from_slice(&position.frames.to_le_bytes());
+            bytes.extend_from_slice(payload);
+            bytes.extend_from_slice(position.chain.as_bytes());
+        }
+        let Some((handle, len)) = &mut self.open else { return Ok(()) };
+        handle.write_at(*len, &bytes)?;
+        handle.sync()?;
+        if is_new {
+            self.files.sync_dir("journal")?;
+        }
+        *len += bytes.len() as u64;
+        self.position = position;
+        Ok(())
+    }
+}
+
+/// What a look at the journal found.
+#[derive(Debug)]
+pub(crate) struct Found {
+    /// The position behind the last whole frame.
+    pub(crate) end: Position,
+    /// The number of the next life.
+    pub(crate) next_life: u64,
+}
+
+/// Reads every frame behind `from` in order. Frames up to `from` are passed over where whole files of them can be.
+///
+/// # Errors
+/// A frame is missing or damaged that is not just a torn end.
+pub(crate) fn replay(
+    files: &Files,
+    repository: &str,
+    from: Position,
+    mut visit: impl FnMut(Position, Vec<Row>) -> Result<()>,
+) -> Result<Found> {
+    let damaged = |what: String| StoreError::Damaged { repository: repository.to_owned(), what };
+    let mut names = Vec::new();
+    for (name, _) in files.list("journal")? {
+        let parsed = name.strip_suffix(".log").and_then(|stem| stem.split_once('-'));
+        let numbers = parsed.and_then(|(life, frames)| Some((life.parse::<u64>().ok()?, frames.parse::<u64>().ok()?)));
+        let (life, frames) = numbers.ok_or_else(|| damaged(format!("journal/{name} does not belong there")))?;
+        names.push((life, frames, format!("journal/{name}")));
+    }
+    names.sort();
+    let next_life = names.last().map_or(0, |(life, ..)| life + 1);
+    // A file that another continues at or before `from` holds nothing that is needed.
+    let first = names.iter().rposition(|(_, frames, _)| *frames <= from.frames).unwrap_or(0);
+    let mut end = Position::START;
+    for (number, (_, frames, path)) in names.iter().enumerate().skip(first) {
+        let bytes = files.read(path)?;
+        let is_last = number + 1 == names.len();
+        let Some(start) = file_start(&bytes) else {
+            // A crash may come before the new file's header is durable; then nothing in it was acknowledged.
+            if is_last && search(&bytes).is_none() {
+                continue;
+            }
+            return Err(damaged(format!("{path} has no header")));
+        };
+        if start.frames != *frames || (number > first && start != end) {
+            return Err(damaged(format!(
+                "{path} continues behind frame {} where the file before it ends behind frame {}: frames are missing",
+                start.frames, end.frames
+            )));
+        }
+        end = start;
+        let mut offset = FILE_HEADER;
+        while let Some((payload, next)) = frame(&bytes, offset, end) {
+            end = end.after(payload);
+            if end.frames > from.frames {
+                let rows =
+                    decode(payload).ok_or_else(|| damaged(format!("{path}: frame {} is no rows", end.frames)))?;
+                visit(end, rows)?;
+            } else if end.frames == from.frames && end.chain != from.chain {
+                return Err(damaged(format!(
+                    "{path}: frame {} is not the one that the index was made from",
+                    end.frames
+                )));
+            }
+            offset = next;
+        }
+        if let Some(found) = bytes.get(offset..).and_then(search) {
+            let found = offset + found;
+            return Err(damaged(format!("{path}: bytes {offset} to {found} are damaged; whole frames follow them")));
+        }
+    }
+    if end.frames < from.frames {
+        return Err(damaged(format!(
+            "the journal ends behind frame {}, but frame {} was written",
+            end.frames, from.frames
+        )));
+    }
+    Ok(Found { end, next_life })
+}
+
+fn file_start(bytes: &[u8]) -> Option<Position> {
+    let header = bytes.get(..FILE_HEADER)?;
+    let frames = u64::from_le_bytes(header[4..12].try_into().ok()?);
+    let chain = Digest::from_bytes(header[12..].try_into().ok()?);
+    (&header[..4] == FILE_MAGIC).then_some(Position { frames, chain })
+}
+
+/// The payload of the whole frame at `offset` that continues `before`, and where the next one begins.
+fn frame(bytes: &[u8], offset: usize, before: Position) -> Option<(&[u8], usize)> {
+    let (number, payload, chain, next) = parts(bytes, offset)?;
+    let after = before.after(payload);
+    (number == after.frames && chain == after.chain.as_bytes()).then_some((payload, next))
+}
+
+fn parts(bytes: &[u8], offset: usize) -> Option<(u64, &[u8], &[u8], usize)> {
+    let header = bytes.get(offset..offset + FRAME_HEADER)?;
+    let len = u32::from_le_bytes(header[4..8].try_into().ok()?) as usize;
+    if &header[..4] != FRAME_MAGIC || len > MAX_FRAME {
+        return None;
+    }
+    let number = u64::from_le_bytes(header[8..].try_into().ok()?);
+    let start = offset + FRAME_HEADER;
+    let payload = bytes.get(start..start + len)?;
+    let chain = bytes.get(start + len..start + len + Digest::LEN)?;
+    Some((number, payload, chain, start + len + Digest::LEN))
+}
+
+/// Where a whole-looking frame stands in what should be nothing but a torn end: a frame whose rows can be read. A torn
+/// frame itself, at the very start, is not looked at.
+fn search(bytes: &[u8]) -> Option<usize> {
+    let mut from = 1;
+    while let Some(found) = bytes.get(from..).and_then(|rest| rest.windows(4).position(|four| four == FRAME_MAGIC)) {
+        let at = from + found;
+        if let Some((_, payload, _, _)) = parts(bytes, at)
+            && decode(payload).is_some_and(|rows| !rows.is_empty())
+        {
+            return Some(at);
+        }
+        from = at + 1;
+    }
+    None
+}
