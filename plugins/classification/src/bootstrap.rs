@@ -6,6 +6,26 @@
 
 use std::ops::ControlFlow;
 
+/// How intervals are made.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Settings {
+    /// The number of resamples; 0 makes no intervals.
+    pub replicates: u32,
+    /// The share of the resamples' values that an interval holds.
+    pub confidence: f64,
+}
+
+/// A measure and its interval.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Estimate {
+    /// The measure's name.
+    pub name: &'static str,
+    /// Its value; NaN is undefined.
+    pub value: f64,
+    /// Its interval, unless none was asked for or it is undefined itself.
+    pub interval: Option<Interval>,
+}
+
 /// The ends of an interval, and how many replicates had no value.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Interval {
@@ -15,8 +35,41 @@ pub struct Interval {
     pub missing: usize,
 }
 
+/// Estimates the intervals of `observed` from what `measure` says of resamples of `rows` rows. `keep_on` is asked before
+/// each of them; on its no, the intervals rest on fewer.
+pub fn estimate<const N: usize>(
+    observed: [(&'static str, f64); N],
+    rows: usize,
+    settings: Settings,
+    random: &mut impl FnMut() -> u64,
+    keep_on: impl Fn() -> bool,
+    measure: impl Fn(&[u32]) -> [(&'static str, f64); N],
+) -> Vec<Estimate> {
+    let mut values: [Vec<f64>; N] = std::array::from_fn(|_| Vec::with_capacity(settings.replicates as usize));
+    if rows > 0 {
+        resample(rows, settings.replicates, random, |counts| {
+            if !keep_on() {
+                return ControlFlow::Break(());
+            }
+            for (values, (_, value)) in values.iter_mut().zip(measure(counts)) {
+                values.push(value);
+            }
+            ControlFlow::Continue(())
+        });
+    }
+    observed
+        .into_iter()
+        .zip(values)
+        .map(|((name, value), values)| {
+            let wanted = !values.is_empty() && !value.is_nan();
+            let interval = wanted.then(|| percentile_interval(values, settings.confidence));
+            Estimate { name, value, interval }
+        })
+        .collect()
+}
+
 /// Draws `replicates` resamples of `rows` rows and hands out how often each row came up.
-pub fn resample(
+fn resample(
     rows: usize,
     replicates: u32,
     random: &mut impl FnMut() -> u64,
@@ -40,7 +93,7 @@ fn below(bound: usize, bits: u64) -> usize {
 }
 
 /// The interval that holds the middle `confidence` of the replicates' values.
-pub fn percentile_interval(mut values: Vec<f64>, confidence: f64) -> Interval {
+fn percentile_interval(mut values: Vec<f64>, confidence: f64) -> Interval {
     let replicates = values.len();
     values.retain(|value| !value.is_nan());
     values.sort_by(f64::total_cmp);

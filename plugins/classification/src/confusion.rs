@@ -33,6 +33,16 @@ impl Confusion {
         self.true_negatives += weight * (1.0 - positive) * (1.0 - selected);
     }
 
+    /// The cells by name.
+    pub fn counts(&self) -> [(&'static str, f64); 4] {
+        [
+            ("true-positives", self.true_positives),
+            ("false-positives", self.false_positives),
+            ("true-negatives", self.true_negatives),
+            ("false-negatives", self.false_negatives),
+        ]
+    }
+
     /// Everything.
     pub fn total(&self) -> f64 {
         self.true_positives + self.false_positives + self.true_negatives + self.false_negatives

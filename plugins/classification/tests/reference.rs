@@ -22,7 +22,13 @@ fn measure(labels: &[f64], scores: &[f64]) -> Measures {
 }
 
 fn value(measures: &Measures, name: &str) -> f64 {
-    measures.named().into_iter().find(|(known, _)| *known == name).unwrap().1
+    measures
+        .named()
+        .into_iter()
+        .chain(measures.confusion.counts())
+        .find(|(known, _)| *known == name)
+        .expect("the measure")
+        .1
 }
 
 #[test]

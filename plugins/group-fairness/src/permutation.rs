@@ -196,6 +196,21 @@ mod tests {
     }
 
     #[test]
+    fn equal_treatment_is_rarely_called_significant_however_many_the_groups() {
+        let mut random = generator(5);
+        let mut trial = || {
+            let groups: [Tally; 6] = std::array::from_fn(|_| {
+                let selected = (0..200).filter(|_| random() % 10 < 3).count() as u64;
+                Tally { rows: 200, positives: 0, selected, true_positives: 0 }
+            });
+            test(&groups, 99, &mut random).unwrap().demographic_parity_ratio
+        };
+        // The four-fifths rule alone would be broken in two thirds of these trials.
+        let significant = (0..200).filter(|_| trial() <= 0.05).count();
+        assert!((3..=20).contains(&significant), "{significant} of 200");
+    }
+
+    #[test]
     fn what_cannot_be_compared_has_no_probability() {
         let group = Tally { rows: 10, positives: 0, selected: 4, true_positives: 0 };
         let significance = test(&[group, group], 10, &mut generator(4)).unwrap();

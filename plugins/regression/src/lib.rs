@@ -1,4 +1,8 @@
 //! Evaluates a regression.
 
 pub mod bootstrap;
+pub mod figures;
+pub mod judge;
 pub mod measures;
+pub mod parameters;
+pub mod report;
