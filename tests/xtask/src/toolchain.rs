@@ -87,7 +87,7 @@ impl Toolchain {
             refusals.push("rustup target add wasm32-unknown-unknown: rustup is missing or could not".to_owned());
         }
         if choice != Choice::Rustup {
-            match Self::distribution() {
+            match Self::distribution(choice) {
                 Ok(found) => {
                     fs::create_dir_all(folder).and_then(|()| fs::write(&memory, "distribution\n"))?;
                     return Ok(found);
@@ -135,7 +135,7 @@ impl Toolchain {
         Ok(Self { version: version.text, why, kind: Kind::InUse })
     }
 
-    fn distribution() -> Result<Self> {
+    fn distribution(choice: Choice) -> Result<Self> {
         let (cargo, rustc) = (PathBuf::from("/usr/bin/cargo"), PathBuf::from("/usr/bin/rustc"));
         if !is_complete(&cargo, &rustc) {
             install(&PACKAGES)?;
@@ -151,7 +151,10 @@ impl Toolchain {
                 linker(version.llvm).context("lld is installed, but has no wasm-ld")?
             }
         };
-        let why = "the distribution's, building the standard library from source: rustup could not add the target";
+        let why = match choice {
+            Choice::Distribution => "the distribution's, as asked, with the standard library built from its source",
+            _ => "the distribution's, with the standard library built from its source: rustup could not add the target",
+        };
         Ok(Self { version: version.text, why, kind: Kind::Distribution { cargo, rustc, linker } })
     }
 }
