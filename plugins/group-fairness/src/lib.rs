@@ -1,6 +1,7 @@
 //! Group fairness.
 
 pub mod categories;
+pub mod check;
 pub mod disparity;
 pub mod figures;
 pub mod input;
@@ -9,4 +10,5 @@ pub mod parameters;
 pub mod partition;
 pub mod permutation;
 pub mod report;
+pub mod table;
 pub mod tally;

@@ -1,0 +1,113 @@
+//! From a table and a pipeline's parameters to a report.
+
+use serde_json::json;
+use stagewright_group_fairness::check::check;
+use stagewright_group_fairness::parameters::Parameters;
+use stagewright_group_fairness::report::{Failure, Report};
+use stagewright_group_fairness::table::{Column, Table, Values};
+
+/// 200 rows; of every ten, all women score 0.3 and all men 0.7, and the decisions say the opposite.
+fn table() -> Table {
+    let column = |name: &str, values| Column { name: name.to_owned(), values };
+    let texts =
+        |value: fn(usize) -> &'static str| Values::Texts((0..200).map(|row| Some(value(row).to_owned())).collect());
+    let woman = |row: usize| row % 10 < 5;
+    Table {
+        columns: vec![
+            column("sex", texts(|row| if row % 10 < 5 { "f" } else { "m" })),
+            column("race", texts(|row| if row < 100 { "x" } else { "y" })),
+            column("age", Values::Integers((0..200).map(|row| Some(18 + row % 60)).collect())),
+            column("paid", Values::Integers((0..200).map(|row| Some(row % 2)).collect())),
+            column("score", Values::Numbers((0..200).map(|row| if woman(row) { 0.3 } else { 0.7 }).collect())),
+            column("prediction", Values::Integers((0..200).map(|row| Some(i64::from(woman(row)))).collect())),
+        ],
+    }
+}
+
+fn run(mut parameters: serde_json::Value) -> Result<Report, Failure> {
+    parameters["label"] = json!("paid");
+    let parameters: Parameters = serde_json::from_value(parameters).expect("the parameters fit");
+    check(&table(), &parameters, &mut || 0, || true)
+}
+
+fn value(report: &Report, name: &str, labels: &[&str]) -> Option<f64> {
+    let found = report.metrics.iter().find(|metric| {
+        metric.name == name && metric.labels.iter().map(|label| label.value.as_str()).eq(labels.iter().copied())
+    });
+    found.unwrap_or_else(|| panic!("no {name} of {labels:?}")).value
+}
+
+fn refusal(parameters: serde_json::Value) -> String {
+    match run(parameters).expect_err("a refusal") {
+        Failure::InvalidParameter(message) => message,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn decisions_are_predictions_unless_there_is_a_threshold() {
+    let report = run(json!({"protected": ["sex"]})).unwrap();
+    assert_eq!(value(&report, "selection-rate", &["sex", "f"]), Some(1.0));
+    let report = run(json!({"protected": ["sex"], "threshold": 0.5})).unwrap();
+    assert_eq!(value(&report, "selection-rate", &["sex", "f"]), Some(0.0));
+}
+
+#[test]
+fn every_pair_of_columns_is_looked_at_together_unless_told_otherwise() {
+    let columns = |parameters| -> Vec<String> {
+        let report = run(parameters).unwrap();
+        let compared = report.metrics.iter().filter(|metric| metric.name == "groups-compared");
+        compared.map(|metric| metric.labels[0].value.clone()).collect()
+    };
+    assert_eq!(columns(json!({"protected": ["sex", "race"]})), ["sex", "race", "sex*race"]);
+    assert_eq!(columns(json!({"protected": ["sex", "race"], "intersections": false})), ["sex", "race"]);
+    let listed = json!({"protected": ["sex", "race"], "intersections": [["race", "sex"]]});
+    assert_eq!(columns(listed), ["sex", "race", "race*sex"]);
+}
+
+#[test]
+fn numbers_need_bins_and_bins_make_groups() {
+    assert_eq!(
+        refusal(json!({"protected": ["age"]})),
+        "the protected column `age` has 60 different numbers: say in `bins` where its groups end, such as age = [25, 45, \
+         65]"
+    );
+    let report = run(json!({"protected": ["age"], "bins": {"age": [25, 45]}, "min-support": 1})).unwrap();
+    assert_eq!(value(&report, "groups-compared", &["age"]), Some(3.0));
+    assert!(value(&report, "selection-rate", &["age", "25..45"]).is_some());
+    assert!(refusal(json!({"protected": ["age"], "bins": {"age": [45, 25]}})).contains("each larger"));
+}
+
+#[test]
+fn what_names_no_protected_column_is_refused() {
+    let message = refusal(json!({"protected": ["sex"], "bins": {"age": [25]}}));
+    assert_eq!(message, "`bins` names `age`, which is not in `protected`");
+    let message = refusal(json!({"protected": ["sex"], "privileged": {"race": "x"}}));
+    assert_eq!(message, "`privileged` names `race`, which is not in `protected`");
+    let message = refusal(json!({"protected": ["sex"], "intersections": [["sex", "race"]]}));
+    assert_eq!(message, "`intersections` names `race`, which is not in `protected`: `sex`");
+    assert_eq!(refusal(json!({"protected": ["sex", "sex"]})), "`protected` names `sex` twice");
+    assert_eq!(refusal(json!({"protected": []})), "`protected` must name at least one column");
+}
+
+#[test]
+fn a_privileged_group_may_be_one_of_an_intersection() {
+    let parameters = json!({"protected": ["sex", "race"], "privileged": {"sex*race": "m*x"}, "min-support": 1});
+    let report = run(parameters).unwrap();
+    assert!(value(&report, "statistical-parity-difference", &["sex*race"]).is_some());
+}
+
+#[test]
+fn a_positive_class_that_the_label_lacks_is_refused() {
+    assert_eq!(
+        refusal(json!({"protected": ["sex"], "positive": 2})),
+        "`positive` is `2`, which is no value of the label `paid`; its values are `0`, `1`"
+    );
+}
+
+#[test]
+fn a_protected_column_that_the_table_lacks_is_refused_with_the_nearest() {
+    let failure = run(json!({"protected": ["rase"]})).unwrap_err();
+    let Failure::InvalidData(message) = failure else { panic!("{failure:?}") };
+    assert!(message.contains("did you mean `race`?"), "{message}");
+}
