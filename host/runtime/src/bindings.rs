@@ -6,10 +6,7 @@ use stagewright_core::{
     stage::{Port, StageInfo},
 };
 
-use crate::{
-    error::{FailureKind, StageError},
-    state::{ModelHandle, ReaderHandle, WriterHandle},
-};
+use crate::error::{FailureKind, StageError};
 
 wasmtime::component::bindgen!({
     path: "../../wit",
@@ -32,9 +29,9 @@ wasmtime::component::bindgen!({
     world: "stagewright:host/every-stage",
     imports: { default: trappable },
     with: {
-        "stagewright:stage/datasets.reader": ReaderHandle,
-        "stagewright:stage/datasets.writer": WriterHandle,
-        "stagewright:stage/models.model": ModelHandle,
+        "stagewright:stage/datasets.reader": crate::state::ReaderHandle,
+        "stagewright:stage/datasets.writer": crate::state::WriterHandle,
+        "stagewright:stage/models.model": crate::state::ModelHandle,
     },
 });
 

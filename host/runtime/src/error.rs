@@ -24,7 +24,9 @@ pub enum Refused {
     )]
     CoreModule,
     /// Machine code that claims to come from this engine.
-    #[error("this is precompiled machine code (.cwasm), which cannot be checked; bring the component (.wasm) it was compiled from")]
+    #[error(
+        "this is precompiled machine code (.cwasm), which cannot be checked; bring the component (.wasm) it was compiled from"
+    )]
     Precompiled,
     /// A component larger than any is allowed to be.
     #[error("the component has {found} bytes; at most {most} are allowed")]

@@ -32,6 +32,11 @@ impl Component {
         Self { digest: Digest::of(&bytes), bytes }
     }
 
+    /// A component whose bytes stayed with the parent.
+    pub(crate) fn known(digest: Digest) -> Self {
+        Self { digest, bytes: Arc::from([]) }
+    }
+
     /// The digest of the bytes.
     pub fn digest(&self) -> Digest {
         self.digest

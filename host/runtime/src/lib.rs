@@ -7,17 +7,31 @@
 //! Start at [`WorkerPool`], which runs a [`Job`] in a process of its own, and at [`check`], which says whether bytes
 //! are a plugin at all.
 
+mod bindings;
 mod cache;
+mod compiled;
+mod engine;
 mod error;
 mod job;
 mod limits;
+mod metadata;
+mod model;
+mod run;
+mod sandbox;
+mod state;
+mod wasi;
+pub mod worker;
+mod world;
 
 pub use self::{
     cache::{CompiledCache, DirCache},
+    engine::{ENGINE, Flavour, engine, fingerprint},
     error::{BoxError, FailureKind, Refused, StageError},
     job::{
         CancelToken, Columns, Component, Input, Inspection, Job, MemoryTable, Metadata, ModelParts, Observer, Outcome,
         Output, Table, TableSink, Value, Work,
     },
     limits::{COMPONENT_BYTES, Limits, STACK_BYTES},
+    worker::WorkerPool,
+    world::{World, check},
 };

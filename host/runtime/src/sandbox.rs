@@ -1,0 +1,96 @@
+//! One instance of one component: the only way to call a guest.
+
+use std::sync::Arc;
+
+use wasmtime::{
+    Engine, Store, Trap,
+    component::{Component, Instance, InstancePre, Linker},
+};
+
+use crate::{
+    error::StageError,
+    limits::STACK_BYTES,
+    state::{self, Session, State},
+    wasi,
+};
+
+/// Host calls may copy this much beside the value that a guest returns: a batch, and what surrounds it.
+const CALL_BYTES: u64 = 64 << 20;
+
+/// A component with its imports connected, ready to be instantiated many times.
+pub(crate) struct Loaded {
+    pub(crate) pre: InstancePre<State>,
+}
+
+impl Loaded {
+    /// Connects the imports. The component passed the world check, so that a failure here is a contradiction in it.
+    pub(crate) fn new(engine: &Engine, component: &Component) -> Result<Self, StageError> {
+        let link = || {
+            let mut linker = Linker::new(engine);
+            state::add_to_linker(&mut linker)?;
+            wasi::add_to_linker(&mut linker, component, engine)?;
+            linker.instantiate_pre(component)
+        };
+        let refuse = |error: wasmtime::Error| crate::Refused::Invalid(format!("{error:#}"));
+        Ok(Self { pre: link().map_err(refuse)? })
+    }
+}
+
+/// A running instance. It lives as long as one call or one loaded model, and nothing of it outlives it.
+pub(crate) struct Sandbox {
+    pub(crate) store: Store<State>,
+    pub(crate) instance: Instance,
+    pub(crate) loaded: Arc<Loaded>,
+}
+
+impl Sandbox {
+    pub(crate) fn new(session: &Arc<Session>, loaded: &Arc<Loaded>) -> Result<Self, StageError> {
+        let mut store = Store::new(loaded.pre.engine(), State::new(session));
+        store.limiter(|state| &mut state.guard);
+        let bytes = session.limits.value_bytes.saturating_add(CALL_BYTES);
+        store.set_hostcall_fuel(usize::try_from(bytes).unwrap_or(usize::MAX));
+        if loaded.pre.engine().get_consume_fuel() {
+            store.set_fuel(fuel(session)).map_err(|error| explain(&mut store, error))?;
+        }
+        match loaded.pre.instantiate(&mut store) {
+            Ok(instance) => Ok(Self { store, instance, loaded: Arc::clone(loaded) }),
+            Err(error) => Err(explain(&mut store, error)),
+        }
+    }
+
+    /// Calls into the guest and says in our own words what went wrong.
+    pub(crate) fn call<T>(
+        &mut self,
+        call: impl FnOnce(&mut Store<State>, &Instance) -> wasmtime::Result<T>,
+    ) -> Result<T, StageError> {
+        if self.store.data().session.cancel.is_cancelled() {
+            return Err(StageError::Cancelled);
+        }
+        let result = call(&mut self.store, &self.instance).map_err(|error| explain(&mut self.store, error));
+        wasi::flush(self.store.data_mut());
+        result
+    }
+}
+
+/// About one unit per instruction, and a billion simple instructions to a second.
+fn fuel(session: &Session) -> u64 {
+    u64::try_from(session.limits.time.as_nanos()).unwrap_or(u64::MAX)
+}
+
+fn explain(store: &mut Store<State>, error: wasmtime::Error) -> StageError {
+    wasi::flush(store.data_mut());
+    let state = store.data_mut();
+    if let Some(stopped) = state.stopped.take() {
+        return stopped;
+    }
+    // A guest that is refused memory usually gives up in some way of its own, which says less.
+    if state.session.budget.denied() {
+        return StageError::MemoryLimit { limit: state.session.limits.memory_bytes };
+    }
+    match error.downcast_ref::<Trap>() {
+        Some(Trap::StackOverflow) => StageError::StackOverflow { limit: STACK_BYTES as u64 },
+        Some(Trap::OutOfFuel) => StageError::TimedOut { seconds: state.session.limits.time.as_secs_f64() },
+        Some(trap) => StageError::Trapped { reason: trap.to_string().trim_start_matches("wasm trap: ").to_owned() },
+        None => StageError::bad_output("value", error.root_cause()),
+    }
+}

@@ -1,0 +1,285 @@
+//! The worker's side: does what its parent says until its parent closes the pipe.
+
+use std::{
+    collections::BTreeMap,
+    io::{self, Read, Write},
+    path::Path,
+    sync::{Arc, Mutex, PoisonError},
+    thread,
+};
+
+use stagewright_core::{
+    Batch, Digest, Schema,
+    record::{LogLine, MetricPoint},
+    stage::Profile,
+};
+
+use super::frame::{Answer, Done, FromWorker, ModelInfo, Order, TableInfo, Task, ToWorker, receive, send};
+use crate::{
+    BoxError, CancelToken, Component, Input, ModelParts, Observer, Output, StageError, Table, TableSink, Value, Work,
+    compiled,
+    engine::{Flavour, engine},
+    limits::THREAD_STACK_BYTES,
+    run::{self, Components},
+    sandbox::Loaded,
+    state::Session,
+};
+
+/// Serves as a worker on standard input and output until the parent closes them.
+///
+/// # Errors
+/// The parent's pipe broke, or what came through it was not a parent's.
+pub fn serve() -> io::Result<()> {
+    // Guests run on a thread whose stack is far larger than theirs.
+    let thread = thread::Builder::new().name("stage".to_owned()).stack_size(THREAD_STACK_BYTES);
+    let served = thread.spawn(|| {
+        let pipe = Pipe { input: Mutex::new(Box::new(io::stdin())), output: Mutex::new(Box::new(io::stdout())) };
+        Worker { pipe: Arc::new(pipe), loaded: BTreeMap::new(), blobs: Vec::new() }.serve()
+    })?;
+    served.join().unwrap_or_else(|_| Err(io::Error::other("the worker's thread panicked")))
+}
+
+/// The parent is trusted, so that bodies may have any length.
+const ANY: u64 = u64::MAX;
+
+struct Pipe {
+    input: Mutex<Box<dyn Read + Send>>,
+    output: Mutex<Box<dyn Write + Send>>,
+}
+
+impl Pipe {
+    fn receive(&self) -> io::Result<(ToWorker, Vec<u8>)> {
+        receive(&mut *self.input.lock().unwrap_or_else(PoisonError::into_inner), ANY)
+    }
+
+    fn send(&self, message: &FromWorker, body: &[u8]) -> io::Result<()> {
+        send(&mut *self.output.lock().unwrap_or_else(PoisonError::into_inner), message, body)
+    }
+}
+
+struct Worker {
+    pipe: Arc<Pipe>,
+    loaded: BTreeMap<(Digest, Profile), Arc<Loaded>>,
+    blobs: Vec<Arc<[u8]>>,
+}
+
+impl Worker {
+    fn serve(mut self) -> io::Result<()> {
+        loop {
+            let (message, body) = match self.pipe.receive() {
+                Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(()),
+                received => received?,
+            };
+            match message {
+                ToWorker::Compile { profile } => {
+                    let engine = engine(Flavour::Batch, profile).map_err(io::Error::other)?;
+                    match compiled::compile(&engine, &body) {
+                        Ok(code) => self.pipe.send(&FromWorker::Compiled, &code)?,
+                        Err(error) => self.pipe.send(&FromWorker::NotCompiled(format!("{error:#}")), &[])?,
+                    }
+                }
+                ToWorker::Load { digest, profile, path } => {
+                    let usable = self.load(digest, profile, path.as_deref(), &body)?;
+                    self.pipe.send(&FromWorker::Loaded { usable }, &[])?;
+                }
+                ToWorker::Blob => self.blobs.push(body.into()),
+                ToWorker::Run(order) => self.run(*order)?,
+                ToWorker::Batch => return Err(io::Error::other("a batch that was not asked for")),
+            }
+        }
+    }
+
+    fn load(&mut self, digest: Digest, profile: Profile, path: Option<&str>, code: &[u8]) -> io::Result<bool> {
+        if self.loaded.contains_key(&(digest, profile)) {
+            return Ok(true);
+        }
+        let engine = engine(Flavour::Batch, profile).map_err(io::Error::other)?;
+        let component = match path {
+            Some(path) => compiled::load_file(&engine, Path::new(path)),
+            None => compiled::load_bytes(&engine, code),
+        };
+        let loaded = component.and_then(|component| Loaded::new(&engine, &component).ok());
+        let usable = loaded.is_some();
+        self.loaded.extend(loaded.map(|loaded| ((digest, profile), Arc::new(loaded))));
+        Ok(usable)
+    }
+
+    fn run(&mut self, order: Order) -> io::Result<()> {
+        let blobs = std::mem::take(&mut self.blobs);
+        let observer: Arc<dyn Observer> = Arc::new(Teller(Arc::clone(&self.pipe)));
+        // Whoever cancels kills this process, so that nothing in it has to look.
+        let session = Arc::new(Session::new(order.seed, order.limits, observer, CancelToken::new()));
+        let shelf = Shelf { loaded: &self.loaded, profile: order.profile };
+        let work = Hands { pipe: &self.pipe, blobs: &blobs }.work(order.work);
+        let result =
+            work.ok_or_else(|| StageError::WorkerDied("an order with wrong numbers".to_owned())).and_then(|work| {
+                run::execute(&session, &shelf, &Component::known(order.component), work, &order.parameters)
+            });
+        let (result, body) = match result {
+            Ok(Value::Tables) => (Ok(Answer::Tables), Vec::new()),
+            Ok(Value::Bytes(bytes)) => (Ok(Answer::Bytes), bytes),
+            Ok(Value::Report(report)) => (Ok(Answer::Report), serde_json::to_vec(&report)?),
+            Ok(Value::Columns(columns)) => (Ok(Answer::Columns(columns)), Vec::new()),
+            Ok(Value::Stages(stages)) => (Ok(Answer::Stages), serde_json::to_vec(&stages)?),
+            Err(StageError::Host { what, source }) => {
+                (Err(StageError::WorkerDied(format!("{what}: {source}"))), Vec::new())
+            }
+            Err(error) => (Err(error), Vec::new()),
+        };
+        let result =
+            result.and_then(|answer| run::within("the value", body.len(), session.limits.value_bytes).map(|()| answer));
+        let body = if result.is_ok() { body } else { Vec::new() };
+        let journal = session.journal.lock().unwrap_or_else(PoisonError::into_inner);
+        let done = Done {
+            result,
+            peak_memory: session.budget.peak(),
+            dropped_lines: journal.log.dropped_lines,
+            dropped_points: journal.log.dropped_points,
+        };
+        self.pipe.send(&FromWorker::Done(Box::new(done)), &body)
+    }
+}
+
+struct Shelf<'a> {
+    loaded: &'a BTreeMap<(Digest, Profile), Arc<Loaded>>,
+    profile: Profile,
+}
+
+impl Components for Shelf<'_> {
+    fn get(&self, component: &Component) -> Result<Arc<Loaded>, StageError> {
+        let loaded = self.loaded.get(&(component.digest(), self.profile));
+        loaded.cloned().ok_or_else(|| StageError::WorkerDied("a component was not loaded".to_owned()))
+    }
+}
+
+/// Turns numbers back into things.
+struct Hands<'a> {
+    pipe: &'a Arc<Pipe>,
+    blobs: &'a [Arc<[u8]>],
+}
+
+impl Hands<'_> {
+    fn work(&self, task: Task) -> Option<Work> {
+        Some(match task {
+            Task::Prepare { inputs, outputs } => Work::Prepare {
+                inputs: inputs.into_iter().map(|(name, table)| (name, self.table(table))).collect(),
+                outputs: outputs.into_iter().map(|(name, output)| (name, self.sink(output))).collect(),
+            },
+            Task::Fit { training } => Work::Fit { training: self.table(training) },
+            Task::Transform { state, input, output } => {
+                Work::Transform { state: self.blob(state)?, input: self.table(input), output: self.sink(output) }
+            }
+            Task::Train { training, validation } => {
+                Work::Train { training: self.table(training), validation: validation.map(|table| self.table(table)) }
+            }
+            Task::Score { model, input, output } => {
+                Work::Score { model: self.model(model)?, input: self.table(input), output: self.sink(output) }
+            }
+            Task::Evaluate { scored, model } => {
+                Work::Evaluate { scored: self.table(scored), model: self.optional_model(model)? }
+            }
+            Task::Check { scored, model } => {
+                Work::Check { scored: self.table(scored), model: self.optional_model(model)? }
+            }
+            Task::Validate { table } => Work::Validate { table: self.table(table) },
+            Task::Observe { reference, current, model } => Work::Observe {
+                reference: self.table(reference),
+                current: self.table(current),
+                model: self.optional_model(model)?,
+            },
+            Task::DescribeModel { model } => Work::DescribeModel { model: self.model(model)? },
+            Task::Describe => Work::Describe,
+        })
+    }
+
+    fn table(&self, info: TableInfo) -> Input {
+        Arc::new(RemoteTable { pipe: Arc::clone(self.pipe), info })
+    }
+
+    fn sink(&self, number: usize) -> Output {
+        Box::new(RemoteSink { pipe: Arc::clone(self.pipe), number })
+    }
+
+    fn blob(&self, number: usize) -> Option<Arc<[u8]>> {
+        self.blobs.get(number).cloned()
+    }
+
+    fn model(&self, info: ModelInfo) -> Option<ModelParts> {
+        let part = |(digest, blob): (Digest, usize)| Some((Component::known(digest), self.blob(blob)?));
+        Some(ModelParts {
+            featurizers: info.featurizers.into_iter().map(part).collect::<Option<_>>()?,
+            predictor: part(info.predictor)?,
+            input: info.input,
+        })
+    }
+
+    #[expect(clippy::option_option, reason = "no model is fine, a model with a missing part is not")]
+    fn optional_model(&self, info: Option<ModelInfo>) -> Option<Option<ModelParts>> {
+        info.map_or(Some(None), |info| self.model(info).map(Some))
+    }
+}
+
+struct RemoteTable {
+    pipe: Arc<Pipe>,
+    info: TableInfo,
+}
+
+impl Table for RemoteTable {
+    fn schema(&self) -> &Schema {
+        &self.info.schema
+    }
+
+    fn rows(&self) -> u64 {
+        self.info.rows
+    }
+
+    fn batches(&self) -> usize {
+        self.info.batches
+    }
+
+    fn batch(&self, index: usize) -> Result<Batch, BoxError> {
+        self.columns(index, &[])
+    }
+
+    fn columns(&self, index: usize, columns: &[usize]) -> Result<Batch, BoxError> {
+        let ask = FromWorker::Read { table: self.info.number, batch: index, columns: columns.to_vec() };
+        self.pipe.send(&ask, &[])?;
+        match self.pipe.receive()? {
+            (ToWorker::Batch, body) => Ok(Batch::decode(&body)?),
+            _ => Err("the parent answered something else".into()),
+        }
+    }
+}
+
+/// Sends what a guest writes as it is: the parent checks it, and must, whatever this process did.
+struct RemoteSink {
+    pipe: Arc<Pipe>,
+    number: usize,
+}
+
+impl TableSink for RemoteSink {
+    fn start(&mut self, schema: &Schema) -> Result<(), BoxError> {
+        Ok(self.pipe.send(&FromWorker::Start { output: self.number, schema: schema.clone() }, &[])?)
+    }
+
+    fn write(&mut self, batch: Batch) -> Result<(), BoxError> {
+        Ok(self.pipe.send(&FromWorker::Write { output: self.number }, &batch.encode())?)
+    }
+}
+
+/// Tells the parent what the stage says. A pipe that broke ends this process soon enough.
+struct Teller(Arc<Pipe>);
+
+impl Observer for Teller {
+    fn progress(&self, done: u64, total: u64) {
+        let _ = self.0.send(&FromWorker::Progress { done, total }, &[]);
+    }
+
+    fn log(&self, line: &LogLine) {
+        let _ = self.0.send(&FromWorker::Log(line.clone()), &[]);
+    }
+
+    fn metric(&self, point: &MetricPoint) {
+        let _ = self.0.send(&FromWorker::Metric(point.clone()), &[]);
+    }
+}
