@@ -15,6 +15,8 @@ use cap_std::{
     fs::{Dir, File, FileExt, OpenOptions, OpenOptionsExt},
 };
 
+use stagewright_core::Digest;
+
 use crate::{Result, StoreError};
 
 /// A change to a file, about to happen. Paths are relative to the repository.
@@ -214,10 +216,6 @@ pub(crate) struct Handle {
 }
 
 impl Handle {
-    pub(crate) fn path(&self) -> &str {
-        &self.path
-    }
-
     pub(crate) fn len(&self) -> Result<u64> {
         self.file.metadata().map(|metadata| metadata.len()).map_err(StoreError::io("cannot look at", &*self.path))
     }
@@ -231,6 +229,22 @@ impl Handle {
 
     pub(crate) fn read_at(&self, offset: u64, bytes: &mut [u8]) -> io::Result<()> {
         self.file.read_exact_at(bytes, offset)
+    }
+
+    /// The digest of the whole file.
+    pub(crate) fn digest(&self) -> Result<Digest> {
+        let (mut hasher, mut buffer, mut offset) = (blake3::Hasher::new(), vec![0; 1 << 20], 0);
+        loop {
+            match self.file.read_at(&mut buffer, offset) {
+                Ok(0) => return Ok(Digest::from_bytes(*hasher.finalize().as_bytes())),
+                Ok(read) => {
+                    hasher.update(&buffer[..read]);
+                    offset += read as u64;
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => (),
+                Err(error) => return Err(StoreError::io("cannot read", &*self.path)(error)),
+            }
+        }
     }
 
     pub(crate) fn sync(&self) -> Result<()> {

@@ -3,33 +3,56 @@
 //! Rows of the newest frames are held in memory; older ones were folded into sled once they were durable. Sled thus
 //! never knows more than the journal, is opened only when a repository has outgrown memory, and can be thrown away at
 //! any time: everything in it is made from the journal again. It holds no chunk and no value above a few kilobytes.
+//!
+//! Sled's files change only while rows are folded. The file `checkpoint`, written behind each fold, has the position
+//! that they are up to and their digests, so that sled is never asked from files that are not as it left them: some
+//! damage it would not notice and answer that there is nothing.
+
+mod sled;
 
 use std::{
     collections::BTreeMap,
     ops::Bound,
-    panic::{AssertUnwindSafe, catch_unwind},
     path::{Path, PathBuf},
-    sync::OnceLock,
+    sync::{Arc, Mutex, PoisonError},
 };
 
 use stagewright_core::Digest;
 
-use crate::{Result, StoreError, files::Files, journal::Position};
+use self::sled::SledEngine;
+use crate::{
+    Result, StoreError,
+    files::Files,
+    journal::{self, Position},
+};
 
 /// Once the rows in memory weigh this much, they are folded into sled.
-const FOLD_BYTES: usize = 8 << 20;
+pub(crate) const FOLD_BYTES: usize = 8 << 20;
 const CHECKPOINT: &str = "checkpoint";
-/// In sled, under this key: the position that its rows are up to. No row's key is this short.
-const MARKER: &[u8] = b"";
+const SLED: &str = "sled";
 
-/// What is asked of an engine below the index. Sled is the one there is.
-pub(crate) trait Engine: Send + Sync {
+type Rows = Vec<(Vec<u8>, Vec<u8>)>;
+
+/// What is asked of an engine below the index.
+trait Engine: Send + Sync {
     fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>>;
     /// Up to `limit` rows of the range in order; from its end where `reverse`.
-    fn range(&self, from: &[u8], to: Bound<&[u8]>, limit: usize, reverse: bool) -> Result<Vec<(Vec<u8>, Vec<u8>)>>;
-    /// Applies rows; durable when it returns.
-    fn apply(&self, rows: &mut dyn Iterator<Item = (&[u8], Option<&[u8]>)>) -> Result<()>;
-    fn marker(&self) -> Result<Option<Position>>;
+    fn range(&self, from: &[u8], to: Bound<&[u8]>, limit: usize, reverse: bool) -> Result<Rows>;
+}
+
+/// What stands in for sled where it fails in the middle of its work: the same rows from the journal, in memory.
+struct MemoryEngine(BTreeMap<Vec<u8>, Vec<u8>>);
+
+impl Engine for MemoryEngine {
+    fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>> {
+        Ok(self.0.get(key).cloned())
+    }
+
+    fn range(&self, from: &[u8], to: Bound<&[u8]>, limit: usize, reverse: bool) -> Result<Rows> {
+        let rows =
+            self.0.range::<[u8], _>((Bound::Included(from), to)).map(|(key, value)| (key.clone(), value.clone()));
+        Ok(if reverse { rows.rev().take(limit).collect() } else { rows.take(limit).collect() })
+    }
 }
 
 /// Rows by key.
@@ -39,9 +62,11 @@ pub(crate) struct Index {
     repository: String,
     recent: BTreeMap<Vec<u8>, Option<Vec<u8>>>,
     weight: usize,
+    /// At which weight the rows in memory are folded; none where they never are.
+    fold_at: Option<usize>,
     /// Up to where sled's rows go.
     folded: Position,
-    engine: OnceLock<Box<dyn Engine>>,
+    engine: Mutex<Option<Arc<dyn Engine>>>,
 }
 
 impl std::fmt::Debug for Index {
@@ -56,18 +81,22 @@ impl std::fmt::Debug for Index {
 impl Index {
     /// The index as the last fold left it; its owner replays the journal from [`folded`](Self::folded).
     ///
-    /// Where sled cannot be opened or is not what the checkpoint says, it is set aside and the index begins empty.
-    pub(crate) fn open(files: &Files, directory: &Path, repository: &str, progress: &dyn Fn(&str)) -> Result<Self> {
-        let checkpoint = files.read_if_there(CHECKPOINT)?;
-        let folded = match &checkpoint {
-            None => Position::START,
-            Some(text) => Position::from_text(text).unwrap_or(Position::START),
-        };
-        let mut index = Self { folded, ..Self::in_memory(files, directory, repository) };
-        if checkpoint.is_some() {
-            let usable = folded != Position::START
-                && index.engine().and_then(Engine::marker).is_ok_and(|marker| marker == Some(folded));
-            if !usable {
+    /// Where sled's files are not what the checkpoint says, they are set aside and the index begins empty.
+    pub(crate) fn open(
+        files: &Files,
+        directory: &Path,
+        repository: &str,
+        fold_at: usize,
+        progress: &dyn Fn(&str),
+    ) -> Result<Self> {
+        let mut index = Self { fold_at: Some(fold_at), ..Self::in_memory(files, directory, repository) };
+        let Some(checkpoint) = files.read_if_there(CHECKPOINT)? else { return Ok(index) };
+        let line = checkpoint.iter().position(|byte| *byte == b'\n').map_or(0, |end| end + 1);
+        match Position::from_text(&checkpoint[..line]) {
+            Some(position) if sled_files(files).is_ok_and(|found| found.as_bytes() == &checkpoint[line..]) => {
+                index.folded = position;
+            }
+            _ => {
                 progress(&format!(
                     "the index of repository `{repository}` is damaged: making it again from the journal"
                 ));
@@ -85,8 +114,9 @@ impl Index {
             repository: repository.to_owned(),
             recent: BTreeMap::new(),
             weight: 0,
+            fold_at: None,
             folded: Position::START,
-            engine: OnceLock::new(),
+            engine: Mutex::new(None),
         }
     }
 
@@ -96,25 +126,55 @@ impl Index {
 
     /// Sets sled aside; everything is to be replayed.
     pub(crate) fn discard(&mut self) -> Result<()> {
-        self.engine = OnceLock::new();
+        self.engine = Mutex::new(None);
         self.recent.clear();
         (self.weight, self.folded) = (0, Position::START);
         if self.files.exists(CHECKPOINT) {
             self.files.remove(CHECKPOINT)?;
         }
-        if self.files.exists("sled") {
-            let free = (1..).map(|number| format!("sled.bad-{number}")).find(|name| !self.files.exists(name));
-            self.files.rename("sled", &free.unwrap_or_else(|| "sled.bad".to_owned()))?;
+        if self.files.exists(SLED) {
+            let free = (1..1000).map(|number| format!("sled.bad-{number}")).find(|name| !self.files.exists(name));
+            self.files.rename(SLED, &free.unwrap_or_else(|| "sled.bad".to_owned()))?;
         }
         Ok(())
     }
 
-    fn engine(&self) -> Result<&dyn Engine> {
-        if let Some(engine) = self.engine.get() {
-            return Ok(&**engine);
+    /// Asks sled, or the journal where sled fails.
+    fn ask<T>(&self, question: impl Fn(&dyn Engine) -> Result<T>) -> Result<T> {
+        let mut engine = self.engine.lock().unwrap_or_else(PoisonError::into_inner);
+        let opened = match &*engine {
+            Some(opened) => Ok(opened.clone()),
+            None => SledEngine::open(&self.directory.join(SLED), &self.repository)
+                .map(|sled| engine.insert(Arc::new(sled)).clone()),
+        };
+        let asked = opened.and_then(|opened| {
+            drop(engine);
+            question(&*opened)
+        });
+        asked.or_else(|error| {
+            tracing::warn!(repository = self.repository, %error, "sled failed: asking the journal in its place");
+            let stand_in: Arc<dyn Engine> = Arc::new(self.stand_in()?);
+            *self.engine.lock().unwrap_or_else(PoisonError::into_inner) = Some(stand_in.clone());
+            question(&*stand_in)
+        })
+    }
+
+    fn stand_in(&self) -> Result<MemoryEngine> {
+        // Without its checkpoint, the next life makes the index again.
+        if self.files.exists(CHECKPOINT) {
+            self.files.remove(CHECKPOINT)?;
         }
-        let opened = SledEngine::open(&self.directory.join("sled"), &self.repository)?;
-        Ok(&**self.engine.get_or_init(|| Box::new(opened)))
+        let mut rows = BTreeMap::new();
+        journal::replay(&self.files, &self.repository, Position::START, |position, frame| {
+            for (key, value) in frame.into_iter().filter(|_| position.frames <= self.folded.frames) {
+                match value {
+                    Some(value) => rows.insert(key, value),
+                    None => rows.remove(&key),
+                };
+            }
+            Ok(())
+        })?;
+        Ok(MemoryEngine(rows))
     }
 
     fn has_folded(&self) -> bool {
@@ -124,7 +184,7 @@ impl Index {
     pub(crate) fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>> {
         match self.recent.get(key) {
             Some(value) => Ok(value.clone()),
-            None if self.has_folded() => self.engine()?.get(key),
+            None if self.has_folded() => self.ask(|engine| engine.get(key)),
             None => Ok(None),
         }
     }
@@ -155,7 +215,7 @@ impl Index {
         let hidden = recent.iter().filter(|(_, value)| value.is_none()).count();
         let asked = limit.saturating_add(hidden);
         let mut merged: BTreeMap<Vec<u8>, Vec<u8>> =
-            self.engine()?.range(&from, to, asked, reverse)?.into_iter().collect();
+            self.ask(|engine| engine.range(&from, to, asked, reverse))?.into_iter().collect();
         for (key, value) in recent {
             match value {
                 Some(value) => merged.insert(key.clone(), value.clone()),
@@ -173,28 +233,53 @@ impl Index {
     }
 
     /// Whether the rows in memory weigh enough to be folded.
-    pub(crate) const fn is_heavy(&self) -> bool {
-        self.weight >= FOLD_BYTES
+    pub(crate) fn is_heavy(&self) -> bool {
+        self.fold_at.is_some_and(|limit| self.weight >= limit)
     }
 
     /// Folds every row in memory into sled. All of them must be durable in the journal up to `position`.
-    pub(crate) fn fold(&mut self, position: Position) -> Result<()> {
-        let marker = position.to_text();
-        let first = !self.has_folded();
-        if first && self.files.exists("sled") {
-            // Left behind by a fold that did not reach its checkpoint.
-            self.engine = OnceLock::new();
-            self.files.remove_dir_all("sled")?;
+    ///
+    /// Where that fails, nothing is lost: the rows stay in memory, and are no more folded in this life.
+    pub(crate) fn fold(&mut self, position: Position) {
+        if let Err(error) = self.try_fold(position) {
+            tracing::warn!(repository = self.repository, %error, "the index could not be folded into sled");
+            self.fold_at = None;
         }
-        let marker_row = (MARKER, Some(marker.as_bytes()));
-        let rows = self.recent.iter().map(|(key, value)| (key.as_slice(), value.as_deref()));
-        self.engine()?.apply(&mut rows.chain([marker_row]))?;
-        self.files.replace(CHECKPOINT, marker.as_bytes())?;
+    }
+
+    fn try_fold(&mut self, position: Position) -> Result<()> {
+        self.engine = Mutex::new(None);
+        if !self.has_folded() && self.files.exists(SLED) {
+            // Left behind by a fold that did not reach its checkpoint.
+            self.files.remove_dir_all(SLED)?;
+        }
+        let directory = self.directory.join(SLED);
+        let mut rows = self.recent.iter().map(|(key, value)| (key.as_slice(), value.as_deref()));
+        SledEngine::open(&directory, &self.repository)?.apply(&mut rows)?;
+        // Sled rearranges its files when they are opened after a change, and leaves them alone from then on.
+        SledEngine::open(&directory, &self.repository)?.close()?;
+        // Its own flush only starts writing: files and directory are synced here.
+        for (name, _) in self.files.list(SLED)? {
+            self.files.open_file(&format!("{SLED}/{name}"))?.sync()?;
+        }
+        self.files.sync_dir(SLED)?;
+        let checkpoint = format!("{}{}", position.to_text(), sled_files(&self.files)?);
+        self.files.replace(CHECKPOINT, checkpoint.as_bytes())?;
         self.folded = position;
         self.recent.clear();
         self.weight = 0;
         Ok(())
     }
+}
+
+/// Name, length and digest of each of sled's files, a line each.
+fn sled_files(files: &Files) -> Result<String> {
+    let mut lines = String::new();
+    for (name, len) in files.list(SLED)? {
+        let digest = files.open_file(&format!("{SLED}/{name}"))?.digest()?;
+        lines.push_str(&format!("{name} {len} {digest}\n"));
+    }
+    Ok(lines)
 }
 
 /// The first key behind all that begin with `prefix`; none where there is no such key.
@@ -203,75 +288,6 @@ fn prefix_end(prefix: &[u8]) -> Option<Vec<u8>> {
     let mut end = prefix[..=last].to_vec();
     end[last] += 1;
     Some(end)
-}
-
-/// Sled, behind the seam. It panics on some damaged files, so every call is caught.
-struct SledEngine {
-    database: sled::Db,
-    repository: String,
-    directory: PathBuf,
-}
-
-impl SledEngine {
-    /// Sled takes a path of the machine: the one part of the store that does not go through a capability.
-    fn open(directory: &Path, repository: &str) -> Result<Self> {
-        let config = sled::Config::new().path(directory).cache_capacity(32 << 20).flush_every_ms(None);
-        let database = guard(repository, || config.open())?;
-        Ok(Self { database, repository: repository.to_owned(), directory: directory.to_owned() })
-    }
-}
-
-fn guard<T>(repository: &str, work: impl FnOnce() -> sled::Result<T>) -> Result<T> {
-    let damaged = |what: String| StoreError::Damaged { repository: repository.to_owned(), what };
-    match catch_unwind(AssertUnwindSafe(work)) {
-        Ok(done) => done.map_err(|error| damaged(format!("sled: {error}"))),
-        Err(_) => Err(damaged("sled gave up on its files".to_owned())),
-    }
-}
-
-impl Engine for SledEngine {
-    fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>> {
-        guard(&self.repository, || self.database.get(key)).map(|value| value.map(|value| value.to_vec()))
-    }
-
-    fn range(&self, from: &[u8], to: Bound<&[u8]>, limit: usize, reverse: bool) -> Result<Vec<(Vec<u8>, Vec<u8>)>> {
-        guard(&self.repository, || {
-            let rows = self.database.range::<&[u8], _>((Bound::Included(from), to));
-            let owned = |row: sled::Result<(sled::IVec, sled::IVec)>| row.map(|(k, v)| (k.to_vec(), v.to_vec()));
-            match reverse {
-                true => rows.rev().take(limit).map(owned).collect(),
-                false => rows.take(limit).map(owned).collect(),
-            }
-        })
-    }
-
-    fn apply(&self, rows: &mut dyn Iterator<Item = (&[u8], Option<&[u8]>)>) -> Result<()> {
-        guard(&self.repository, || {
-            for (key, value) in rows {
-                match value {
-                    Some(value) => self.database.insert(key, value).map(drop)?,
-                    None => self.database.remove(key).map(drop)?,
-                }
-            }
-            self.database.flush().map(drop)
-        })?;
-        // Sled's flush only starts writing; the files and the directory are synced here.
-        let sync = || -> std::io::Result<()> {
-            let directory = cap_std::fs::Dir::open_ambient_dir(&self.directory, cap_std::ambient_authority())?;
-            for entry in directory.read_dir(".")? {
-                let entry = entry?;
-                if entry.metadata()?.is_file() {
-                    entry.open()?.sync_all()?;
-                }
-            }
-            directory.open(".")?.sync_all()
-        };
-        sync().map_err(StoreError::io("cannot sync", "sled"))
-    }
-
-    fn marker(&self) -> Result<Option<Position>> {
-        Ok(self.get(MARKER)?.as_deref().and_then(Position::from_text))
-    }
 }
 
 /// A digest at a place of a key.

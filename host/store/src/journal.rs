@@ -1,14 +1,15 @@
 //! The journal: every row ever committed, in order. It is the truth; the index is made from it.
 //!
-//! A file begins with `SWJ1`, the number of its first frame (u64) and the chain hash that it continues (32 bytes). A
-//! frame is `SWF1`, its length (u32), its number (u64), its payload, and its chain hash: the BLAKE3 of the chain hash
-//! before it, its number and its payload. A payload is a sequence of rows: key length (u32), value length (u32, all
-//! ones for a removal), key, value. Integers are little-endian.
+//! A file begins with `SWJ1`, the number of frames before it (u64), the chain hash that it continues (32 bytes), and the
+//! first 4 bytes of the BLAKE3 of these. A frame is `SWF1`, its length (u32), its number (u64), its payload, and its
+//! chain hash: the BLAKE3 of the chain hash before it, its number and its payload. A payload is a sequence of rows: key
+//! length (u32), value length (u32, all ones for a removal), key, value. Integers are little-endian.
 //!
-//! A process writes only to files that it made itself. A crash leaves at most a torn frame at the end of a file; the
-//! next file continues the chain from the last whole frame, so a frame that was acknowledged and is missing breaks the
-//! chain and cannot pass for a torn one. For the newest file, which nothing continues, the file `head` (written on
-//! closing) and the search for whole frames behind a broken one do the same.
+//! A process writes only to files that it made itself, one frame and one sync at a time, so a crash leaves at most one
+//! torn frame, at the end of a file. The next life syncs that file, then continues the chain from its last whole frame
+//! in a file of its own: a frame that was acknowledged and is missing breaks the chain and cannot pass for a torn one.
+//! For the newest file, which nothing continues, the file `head` (written on closing) and the search for whole frames
+//! behind a broken one do the same.
 
 use stagewright_core::Digest;
 
@@ -17,13 +18,14 @@ use crate::{
     files::{Files, Handle},
 };
 
+const DIRECTORY: &str = "journal";
 const FILE_MAGIC: &[u8; 4] = b"SWJ1";
 const FRAME_MAGIC: &[u8; 4] = b"SWF1";
-const FILE_HEADER: usize = 44;
+const FILE_HEADER: usize = 48;
 const FRAME_HEADER: usize = 16;
 const REMOVED: u32 = u32::MAX;
-/// A frame that claims more is not a frame.
-const MAX_FRAME: usize = 1 << 30;
+/// The longest payload. A frame that claims more is not a frame.
+pub(crate) const MAX_FRAME: usize = 1 << 30;
 /// A journal file that reaches this size is left for a new one.
 const FILE_BYTES: u64 = 64 << 20;
 
@@ -116,39 +118,55 @@ impl JournalWriter {
         self.position
     }
 
-    /// Writes payloads, one frame each, and makes them durable.
-    pub(crate) fn append(&mut self, payloads: &[Vec<u8>]) -> Result<()> {
+    /// Writes a frame and makes it durable.
+    pub(crate) fn append(&mut self, payload: &[u8]) -> Result<()> {
         if self.open.as_ref().is_some_and(|(_, len)| *len >= FILE_BYTES) {
             self.open = None;
         }
-        let mut bytes = Vec::new();
-        let mut position = self.position;
+        let mut bytes = Vec::with_capacity(FILE_HEADER + FRAME_HEADER + payload.len() + Digest::LEN);
         let is_new = self.open.is_none();
         if is_new {
-            bytes.extend_from_slice(FILE_MAGIC);
-            bytes.extend_from_slice(&position.frames.to_le_bytes());
-            bytes.extend_from_slice(position.chain.as_bytes());
-            let path = path(position.frames, self.life);
+            sync_newest(&self.files)?;
+            bytes.extend_from_slice(&file_header(self.position));
+            let path = path(self.position.frames, self.life);
             self.open = Some((self.files.create(&path, false)?, 0));
         }
-        for payload in payloads {
-            position = position.after(payload);
-            bytes.extend_from_slice(FRAME_MAGIC);
-            bytes.extend_from_slice(&(payload.len() as u32).to_le_bytes());
-            bytes.extend_from_slice(&position.frames.to_le_bytes());
-            bytes.extend_from_slice(payload);
-            bytes.extend_from_slice(position.chain.as_bytes());
-        }
+        let position = self.position.after(payload);
+        bytes.extend_from_slice(FRAME_MAGIC);
+        bytes.extend_from_slice(&(payload.len() as u32).to_le_bytes());
+        bytes.extend_from_slice(&position.frames.to_le_bytes());
+        bytes.extend_from_slice(payload);
+        bytes.extend_from_slice(position.chain.as_bytes());
         let Some((handle, len)) = &mut self.open else { return Ok(()) };
         handle.write_at(*len, &bytes)?;
         handle.sync()?;
         if is_new {
-            self.files.sync_dir("journal")?;
+            self.files.sync_dir(DIRECTORY)?;
         }
         *len += bytes.len() as u64;
         self.position = position;
         Ok(())
     }
+}
+
+/// Makes durable what an earlier life wrote last and may have been killed before it could sync. Whatever builds on the
+/// journal as it was found - a further frame, a checkpoint - comes after this.
+pub(crate) fn sync_newest(files: &Files) -> Result<()> {
+    if let Some((name, _)) = files.list(DIRECTORY)?.last() {
+        files.open_file(&format!("{DIRECTORY}/{name}"))?.sync()?;
+        files.sync_dir(DIRECTORY)?;
+    }
+    Ok(())
+}
+
+fn file_header(start: Position) -> [u8; FILE_HEADER] {
+    let mut header = [0; FILE_HEADER];
+    header[..4].copy_from_slice(FILE_MAGIC);
+    header[4..12].copy_from_slice(&start.frames.to_le_bytes());
+    header[12..44].copy_from_slice(start.chain.as_bytes());
+    let check = Digest::of(&header[..44]);
+    header[44..].copy_from_slice(&check.as_bytes()[..4]);
+    header
 }
 
 /// What a look at the journal found.
@@ -172,7 +190,7 @@ pub(crate) fn replay(
 ) -> Result<Found> {
     let damaged = |what: String| StoreError::Damaged { repository: repository.to_owned(), what };
     let mut names = Vec::new();
-    for (name, _) in files.list("journal")? {
+    for (name, _) in files.list(DIRECTORY)? {
         let parsed = name.strip_suffix(".log").and_then(|stem| stem.split_once('-'));
         let numbers = parsed.and_then(|(life, frames)| Some((life.parse::<u64>().ok()?, frames.parse::<u64>().ok()?)));
         let (life, frames) = numbers.ok_or_else(|| damaged(format!("journal/{name} does not belong there")))?;
@@ -180,25 +198,35 @@ pub(crate) fn replay(
     }
     names.sort();
     let next_life = names.last().map_or(0, |(life, ..)| life + 1);
-    // A file that another continues at or before `from` holds nothing that is needed.
-    let first = names.iter().rposition(|(_, frames, _)| *frames <= from.frames).unwrap_or(0);
+    // A file that another continues at or before `from` holds nothing that is needed. One that a crash cut short in its
+    // header continues nothing.
+    let mut first = names.iter().rposition(|(_, frames, _)| *frames <= from.frames).unwrap_or(0);
+    while first > 0 && !has_header(files, &names[first].2) {
+        first -= 1;
+    }
     let mut end = Position::START;
-    for (number, (_, frames, path)) in names.iter().enumerate().skip(first) {
+    let mut is_first = true;
+    for (_, frames, path) in names.iter().skip(first) {
         let bytes = files.read(path)?;
-        let is_last = number + 1 == names.len();
         let Some(start) = file_start(&bytes) else {
-            // A crash may come before the new file's header is durable; then nothing in it was acknowledged.
-            if is_last && search(&bytes).is_none() {
-                continue;
+            // A crash may come before a new file's header is durable; then nothing in it was acknowledged.
+            match search(&bytes) {
+                None => continue,
+                Some(found) => {
+                    return Err(damaged(format!("{path}: its header is damaged; a frame follows at {found}")));
+                }
             }
-            return Err(damaged(format!("{path} has no header")));
         };
-        if start.frames != *frames || (number > first && start != end) {
+        if start.frames != *frames || (start != end && (!is_first || first == 0)) {
             return Err(damaged(format!(
                 "{path} continues behind frame {} where the file before it ends behind frame {}: frames are missing",
                 start.frames, end.frames
             )));
         }
+        if start.frames == from.frames && start.chain != from.chain {
+            return Err(damaged(format!("{path} does not continue the frame that the index was made from")));
+        }
+        is_first = false;
         end = start;
         let mut offset = FILE_HEADER;
         while let Some((payload, next)) = frame(&bytes, offset, end) {
@@ -232,8 +260,14 @@ pub(crate) fn replay(
 fn file_start(bytes: &[u8]) -> Option<Position> {
     let header = bytes.get(..FILE_HEADER)?;
     let frames = u64::from_le_bytes(header[4..12].try_into().ok()?);
-    let chain = Digest::from_bytes(header[12..].try_into().ok()?);
-    (&header[..4] == FILE_MAGIC).then_some(Position { frames, chain })
+    let start = Position { frames, chain: Digest::from_bytes(header[12..44].try_into().ok()?) };
+    (header == file_header(start)).then_some(start)
+}
+
+fn has_header(files: &Files, path: &str) -> bool {
+    let mut header = [0; FILE_HEADER];
+    let read = files.open_file(path).is_ok_and(|handle| handle.read_at(0, &mut header).is_ok());
+    read && file_start(&header).is_some()
 }
 
 /// The payload of the whole frame at `offset` that continues `before`, and where the next one begins.

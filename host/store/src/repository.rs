@@ -1,6 +1,7 @@
 //! One repository: a directory with its own lock, packs, journal, index, audit log and key.
 
 pub(crate) mod commit;
+pub(crate) mod gate;
 mod read;
 
 pub use self::read::ArtifactReader;
@@ -23,7 +24,7 @@ use crate::{
     Result, StoreError,
     audit::{Actor, to_hex},
     files::{Files, Observer},
-    index::Index,
+    index::{FOLD_BYTES, Index},
     journal::{self, JournalWriter, Position},
     pack::{PackReader, PackWriter},
     rows,
@@ -77,6 +78,8 @@ pub(crate) struct Shared {
     locked: AtomicBool,
     pub(crate) index: RwLock<Index>,
     pub(crate) packs: PackReader,
+    /// Open transactions, and gc.
+    pub(crate) gate: gate::Gate,
     /// Taken before `index`.
     pub(crate) writer: Mutex<Writer>,
     /// Taken before `writer`.
@@ -110,6 +113,8 @@ pub struct Hooks<'a> {
     pub progress: Option<&'a dyn Fn(&str)>,
     /// Sees every change of a file before it happens.
     pub observer: Option<&'a Arc<dyn Observer>>,
+    /// At which weight in bytes the newest rows of the index go from memory into sled; 8 MiB unless told.
+    pub fold_at: Option<usize>,
 }
 
 impl Repository {
@@ -144,6 +149,7 @@ impl Repository {
             key: to_hex(key.verifying_key().as_bytes()),
         };
         files.replace(FORMAT, &canonical::to_vec(&format))?;
+        sync_parents(directory).map_err(StoreError::io("cannot sync", shown()))?;
         let repository = Self::open(directory, Access::Write, Hooks::default())?;
         let mut transaction = repository.begin(actor)?;
         transaction.audit(json!({ "action": "create-repository", "repository": name, "key": format.key }));
@@ -175,7 +181,7 @@ impl Repository {
             Access::Write => (Some(take_lock(&files, &name)?), Some(signing_key(&files, &format)?)),
         };
         let progress: &dyn Fn(&str) = hooks.progress.unwrap_or(&|_| {});
-        let (index, found) = load(&files, directory, &name, access, progress)?;
+        let (index, found) = load(&files, directory, &name, access, hooks.fold_at, progress)?;
         let next_pack = next_pack(&files)?;
         let shared = Shared {
             packs: PackReader::new(files.clone(), name.clone()),
@@ -186,6 +192,7 @@ impl Repository {
                 audit: audit_tip(&index, &name)?,
             }),
             journal: Mutex::new(JournalWriter::new(files.clone(), found.next_life, found.end)),
+            gate: gate::Gate::default(),
             durable: AtomicU64::new(0),
             poisoned: AtomicBool::new(false),
             locked: AtomicBool::new(files.exists(LOCKED)),
@@ -221,6 +228,15 @@ impl Repository {
             return Err(StoreError::Locked(self.shared.name.clone()));
         }
         Ok(Transaction::new(&self.shared, actor.clone()))
+    }
+
+    /// Makes everything that was committed so far durable.
+    ///
+    /// # Errors
+    /// It could not be made durable; the repository has to be opened again.
+    pub fn sync(&self) -> Result<()> {
+        let commits = lock(&self.shared.writer).commits;
+        self.shared.sync(commits)
     }
 
     fn writable(&self) -> Result<()> {
@@ -279,6 +295,12 @@ fn create_private_dir(directory: &Path) -> std::io::Result<()> {
     std::fs::DirBuilder::new().recursive(true).mode(0o700).create(directory)
 }
 
+/// A new directory is there after a power cut only if those above it are synced.
+fn sync_parents(directory: &Path) -> std::io::Result<()> {
+    let synced = |path: &Path| std::fs::File::open(path)?.sync_all();
+    directory.ancestors().skip(1).take(3).filter(|path| path.is_dir()).try_for_each(synced)
+}
+
 fn take_lock(files: &Files, name: &str) -> Result<std::fs::File> {
     let file = files.open_lock(LOCK)?;
     match file.try_lock() {
@@ -305,11 +327,12 @@ fn load(
     directory: &Path,
     name: &str,
     access: Access,
+    fold_at: Option<usize>,
     progress: &dyn Fn(&str),
 ) -> Result<(Index, journal::Found)> {
     let head = files.read_if_there(HEAD)?.as_deref().and_then(Position::from_text);
     let mut index = match access {
-        Access::Write => Index::open(files, directory, name, progress)?,
+        Access::Write => Index::open(files, directory, name, fold_at.unwrap_or(FOLD_BYTES), progress)?,
         Access::Read => Index::in_memory(files, directory, name),
     };
     let damaged = |what: String| StoreError::Damaged { repository: name.to_owned(), what };
@@ -327,10 +350,11 @@ fn load(
                 progress(&format!("reading the journal of repository `{name}`: frame {}", position.frames));
             }
             rows.into_iter().for_each(|(key, value)| index.put(key, value));
-            match access {
-                Access::Write if index.is_heavy() => index.fold(position),
-                _ => Ok(()),
+            if index.is_heavy() && files.free_space() >= RESERVE {
+                journal::sync_newest(files)?;
+                index.fold(position);
             }
+            Ok(())
         })
     };
     let found = fill(&mut index)?;
@@ -369,7 +393,7 @@ impl Drop for Shared {
             let synced = self.sync(commits);
             let journal = lock(&self.journal).position();
             if synced.is_ok() && commits > 0 {
-                let _ = self.note_head(journal);
+                self.note_head(journal);
             }
         }
         if let Some(lock) = self.lock.take() {
@@ -386,14 +410,19 @@ impl Shared {
         }
     }
 
-    /// Notes how far the journal went. Not synced: it may come to say less than the truth, never more.
-    fn note_head(&self, position: Position) -> Result<()> {
-        let temporary = "head.new";
-        if self.files.exists(temporary) {
-            self.files.remove(temporary)?;
+    /// Notes how far the journal went. Neither synced nor insisted on: it may say less than the truth, never more.
+    fn note_head(&self, position: Position) {
+        let note = || -> Result<()> {
+            let temporary = "head.new";
+            if self.files.exists(temporary) {
+                self.files.remove(temporary)?;
+            }
+            let handle = self.files.create(temporary, false)?;
+            handle.write_at(0, position.to_text().as_bytes())?;
+            self.files.rename(temporary, HEAD)
+        };
+        if let Err(error) = note() {
+            tracing::warn!(repository = self.name, %error, "could not note how far the journal goes");
         }
-        let handle = self.files.create(temporary, false)?;
-        handle.write_at(0, position.to_text().as_bytes())?;
-        self.files.rename(temporary, HEAD)
     }
 }

@@ -52,24 +52,27 @@ pub(crate) fn number(bytes: &[u8]) -> Option<u64> {
 pub(crate) struct Layout {
     /// The number of bytes.
     pub(crate) len: u64,
+    /// When it was last stored, give or take a few minutes, in milliseconds since 1970: gc lets the young ones live.
+    pub(crate) at_ms: u64,
     /// The chunk that lists the chunks; none where the artifact is one chunk.
     pub(crate) list: Option<Digest>,
 }
 
 impl Layout {
     pub(crate) fn to_bytes(self) -> Vec<u8> {
-        let mut bytes = self.len.to_be_bytes().to_vec();
+        let mut bytes = [self.len.to_be_bytes(), self.at_ms.to_be_bytes()].concat();
         bytes.extend(self.list.iter().flat_map(|list| *list.as_bytes()));
         bytes
     }
 
     pub(crate) fn from_bytes(bytes: &[u8]) -> Option<Self> {
-        let (len, list) = bytes.split_at_checked(8)?;
+        let (len, rest) = bytes.split_at_checked(8)?;
+        let (at_ms, list) = rest.split_at_checked(8)?;
         let list = match list.len() {
             0 => None,
             _ => Some(Digest::from_bytes(list.try_into().ok()?)),
         };
-        Some(Self { len: number(len)?, list })
+        Some(Self { len: number(len)?, at_ms: number(at_ms)?, list })
     }
 }
 

@@ -15,7 +15,7 @@ use crate::{
     index::Index,
     journal::Row,
     pack::Record,
-    repository::{Shared, commit::stored_change, lock},
+    repository::{RESERVE, Shared, commit::stored_change, gate::Entered, lock},
     rows::{self, ArtifactKind, INLINE, Layout, Tombstone, Version},
     table::TableWriter,
 };
@@ -26,6 +26,8 @@ const ONE_CHUNK: usize = 256 << 10;
 const CHUNK_SIZES: (usize, usize, usize) = (16 << 10, 64 << 10, 256 << 10);
 /// Free space is looked at again after this many bytes.
 const SPACE_CHECK_BYTES: u64 = 16 << 20;
+/// An artifact that is stored again after this long counts as stored anew.
+const TOUCH_MS: u64 = 10 * 60 * 1000;
 /// As many references fit into a row.
 const INLINE_REFERENCES: usize = 60;
 
@@ -33,6 +35,8 @@ const INLINE_REFERENCES: usize = 60;
 /// unused bytes, which `gc` removes.
 #[derive(Debug)]
 pub struct Transaction<'a> {
+    /// Keeps gc from removing what this transaction found to be there already.
+    _open: Entered<'a>,
     shared: &'a Shared,
     actor: Actor,
     rows: Vec<Row>,
@@ -76,6 +80,7 @@ impl Ticket<'_> {
 impl<'a> Transaction<'a> {
     pub(crate) fn new(shared: &'a Shared, actor: Actor) -> Self {
         Self {
+            _open: shared.gate.enter(),
             shared,
             actor,
             rows: Vec::new(),
@@ -103,7 +108,7 @@ impl<'a> Transaction<'a> {
         let digest = Digest::of(bytes);
         if self.is_new(&digest)? {
             self.put_chunk(digest, bytes)?;
-            self.add_artifact(digest, Layout { len: bytes.len() as u64, list: None });
+            self.add_artifact(digest, Layout { len: bytes.len() as u64, at_ms: 0, list: None });
         }
         Ok(digest)
     }
@@ -130,13 +135,13 @@ impl<'a> Transaction<'a> {
             let layout = match list.len() {
                 0 => {
                     self.put_chunk(digest, &[])?;
-                    Layout { len, list: None }
+                    Layout { len, at_ms: 0, list: None }
                 }
-                36 => Layout { len, list: None },
+                36 => Layout { len, at_ms: 0, list: None },
                 _ => {
                     let list_digest = Digest::of(&list);
                     self.put_chunk(list_digest, &list)?;
-                    Layout { len, list: Some(list_digest) }
+                    Layout { len, at_ms: 0, list: Some(list_digest) }
                 }
             };
             self.add_artifact(digest, layout);
@@ -159,7 +164,10 @@ impl<'a> Transaction<'a> {
                 [&[1], chunk.as_bytes().as_slice()].concat()
             }
         };
-        self.rows.push((rows::key(rows::REFERENCES, &[digest.as_bytes()]), Some(value)));
+        let key = rows::key(rows::REFERENCES, &[digest.as_bytes()]);
+        if self.shared.index().get(&key)?.as_ref() != Some(&value) {
+            self.rows.push((key, Some(value)));
+        }
         Ok(digest)
     }
 
@@ -290,23 +298,31 @@ impl<'a> Transaction<'a> {
     /// # Errors
     /// As [`commit`](Self::commit).
     pub fn commit_later(self) -> Result<Ticket<'a>> {
-        let Self { shared, actor, rows, changes, stored, versions, .. } = self;
-        let (versions, commit) = shared.commit(&actor, rows, |index, rows, all_changes| {
+        let Self { _open, shared, actor, rows, changes, stored, chunks, versions, .. } = self;
+        // What adds no bytes may be what makes room.
+        let least_space = if !chunks.is_empty() { RESERVE } else { RESERVE / 8 };
+        let (versions, commit) = shared.commit(&actor, rows, least_space, |index, rows, all_changes| {
             all_changes.extend(stored_change(&stored));
             all_changes.extend(changes);
-            number_versions(index, versions, &actor, rows, all_changes)
+            number_versions(shared, index, versions, &actor, rows, all_changes)
         })?;
         Ok(Ticket { shared, commit, versions })
     }
 
-    fn is_new(&self, digest: &Digest) -> Result<bool> {
+    /// Whether there is no such artifact yet. One that there is counts as stored now.
+    fn is_new(&mut self, digest: &Digest) -> Result<bool> {
         if self.stored.contains(digest) {
             return Ok(false);
         }
-        Ok(self.shared.index().get(&rows::key(rows::ARTIFACT, &[digest.as_bytes()]))?.is_none())
+        let Some(layout) = self.shared.layout(digest)? else { return Ok(true) };
+        if layout.at_ms + TOUCH_MS < self.actor.at_ms {
+            self.add_artifact(*digest, layout);
+        }
+        Ok(false)
     }
 
     fn add_artifact(&mut self, digest: Digest, layout: Layout) {
+        let layout = Layout { at_ms: self.actor.at_ms, ..layout };
         self.rows.push((rows::key(rows::ARTIFACT, &[digest.as_bytes()]), Some(layout.to_bytes())));
         self.stored.insert(digest);
     }
@@ -318,11 +334,13 @@ impl<'a> Transaction<'a> {
         }
         self.unchecked += bytes.len() as u64;
         if self.unchecked >= SPACE_CHECK_BYTES {
-            self.shared.check_space()?;
+            self.shared.check_space(RESERVE)?;
             self.unchecked = 0;
         }
         let record = Record::hashed(digest, bytes);
-        let location = lock(&self.shared.writer).packs.append(&record)?;
+        self.shared.check_poison()?;
+        let appended = lock(&self.shared.writer).packs.append(&record);
+        let location = appended.map_err(|error| self.shared.poison(error))?;
         self.rows.push((key, Some(location.to_bytes().to_vec())));
         self.chunks.insert(digest);
         Ok(())
@@ -331,6 +349,7 @@ impl<'a> Transaction<'a> {
 
 /// Gives new versions their numbers.
 fn number_versions(
+    shared: &Shared,
     index: &Index,
     versions: Vec<NewVersion>,
     actor: &Actor,
@@ -339,6 +358,10 @@ fn number_versions(
 ) -> Result<Vec<Version>> {
     let mut made: Vec<Version> = Vec::new();
     for NewVersion { name, digest, kind, parent, message } in versions {
+        let artifact = rows::key(rows::ARTIFACT, &[digest.as_bytes()]);
+        if index.get(&artifact)?.is_none() && !all.iter().any(|(key, _)| *key == artifact) {
+            return Err(shared.no_artifact(&digest));
+        }
         let key = rows::named(rows::LAST_NUMBER, name.as_str(), &[]);
         let stored = index.get(&key)?.as_deref().and_then(rows::number).unwrap_or(0);
         let here = made.iter().filter(|version| version.name == name).map(|version| version.number).max();

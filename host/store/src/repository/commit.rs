@@ -15,6 +15,11 @@ use crate::{
     rows,
 };
 
+/// Commits are joined into frames of about this size.
+const JOINED_BYTES: usize = 16 << 20;
+/// Nothing that a caller names - a message, a reason, a role - may make a row longer than this.
+const LONGEST_ROW: usize = 8 << 10;
+
 /// The key of a node of the audit log's tree.
 pub(crate) fn merkle_key(level: u8, index: u64) -> Vec<u8> {
     rows::key(rows::MERKLE, &[&[level], &index.to_be_bytes()])
@@ -27,10 +32,11 @@ impl Shared {
         &self,
         actor: &Actor,
         mut all: Vec<Row>,
+        least_space: u64,
         finish: impl FnOnce(&Index, &mut Vec<Row>, &mut Vec<Value>) -> Result<T>,
     ) -> Result<(T, u64)> {
         self.check_poison()?;
-        self.check_space()?;
+        self.check_space(least_space)?;
         let mut writer = lock(&self.writer);
         let mut changes = Vec::new();
         let finished = {
@@ -39,6 +45,13 @@ impl Shared {
         };
         if all.is_empty() && changes.is_empty() {
             return Ok((finished, writer.commits));
+        }
+        let long = |(key, value): &&Row| key.len() + value.as_ref().map_or(0, Vec::len) > LONGEST_ROW;
+        if let Some((key, value)) = all.iter().find(long) {
+            let len = key.len() + value.as_ref().map_or(0, Vec::len);
+            return Err(StoreError::Invalid(format!(
+                "a name, message or reason is too long: it makes a row of {len} bytes, and a row has at most {LONGEST_ROW}"
+            )));
         }
         let (size, previous) = writer.audit;
         let entry = Entry { sequence: size, previous, at_ms: actor.at_ms, who: actor.who.clone(), changes };
@@ -59,7 +72,11 @@ impl Shared {
             self.grow_tree(&index, size, leaf, actor.at_ms, &mut all)?;
         }
         writer.packs.flush().map_err(|error| self.poison(error))?;
-        writer.pending.push(journal::encode(&all));
+        let payload = journal::encode(&all);
+        if payload.len() > journal::MAX_FRAME {
+            return Err(StoreError::Invalid("a transaction is too large: split it".to_owned()));
+        }
+        writer.pending.push(payload);
         writer.commits += 1;
         writer.audit = (size + 1, leaf);
         let mut index = self.index.write().unwrap_or_else(PoisonError::into_inner);
@@ -117,15 +134,17 @@ impl Shared {
         };
         // Bytes first: a frame in the journal must never speak of a chunk that is not durable.
         handles.iter().try_for_each(|handle| handle.sync()).map_err(|error| self.poison(error))?;
-        journal.append(&pending).map_err(|error| self.poison(error))?;
+        for payload in frames(pending) {
+            journal.append(&payload).map_err(|error| self.poison(error))?;
+        }
         self.durable.store(upto, Ordering::Release);
         if self.index.read().unwrap_or_else(PoisonError::into_inner).is_heavy() {
             let writer = lock(&self.writer);
             // Only what is durable may be folded; otherwise the next sync gets to it.
-            if writer.pending.is_empty() {
+            if writer.pending.is_empty() && self.files.free_space() >= RESERVE {
                 let mut index = self.index.write().unwrap_or_else(PoisonError::into_inner);
-                index.fold(journal.position()).map_err(|error| self.poison(error))?;
-                self.note_head(journal.position())?;
+                index.fold(journal.position());
+                self.note_head(journal.position());
             }
         }
         Ok(())
@@ -135,16 +154,36 @@ impl Shared {
     pub(crate) fn poison(&self, error: StoreError) -> StoreError {
         self.poisoned.store(true, Ordering::Relaxed);
         tracing::error!(repository = self.name, %error, "a write failed");
-        error
+        let no_space = |kind| matches!(kind, std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded);
+        match error {
+            StoreError::Io { source, .. } if no_space(source.kind()) => self.disk_full(),
+            error => error,
+        }
     }
 
-    pub(crate) fn check_space(&self) -> Result<()> {
-        let free = self.files.free_space();
-        if free < RESERVE {
-            return Err(StoreError::DiskFull { repository: self.name.clone(), free, reserve: RESERVE });
+    /// Refuses to go on where the disk is nearly full. What makes room may use the last of it.
+    pub(crate) fn check_space(&self, least: u64) -> Result<()> {
+        match self.files.free_space() < least {
+            true => Err(self.disk_full()),
+            false => Ok(()),
         }
-        Ok(())
     }
+
+    fn disk_full(&self) -> StoreError {
+        StoreError::DiskFull { repository: self.name.clone(), free: self.files.free_space(), reserve: RESERVE }
+    }
+}
+
+/// Joins commits into frames: what is acknowledged together stands in one frame, so that a crash tears one at most.
+fn frames(pending: Vec<Vec<u8>>) -> Vec<Vec<u8>> {
+    let mut frames: Vec<Vec<u8>> = Vec::new();
+    for payload in pending {
+        match frames.last_mut() {
+            Some(last) if last.len() + payload.len() <= JOINED_BYTES => last.extend_from_slice(&payload),
+            _ => frames.push(payload),
+        }
+    }
+    frames
 }
 
 /// What a transaction's puts are called in the audit log.

@@ -25,14 +25,21 @@ impl Shared {
         self.index.read().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn damaged(&self, what: impl Into<String>) -> StoreError {
+    pub(crate) fn damaged(&self, what: impl Into<String>) -> StoreError {
         StoreError::Damaged { repository: self.name.clone(), what: what.into() }
     }
 
     pub(crate) fn chunk(&self, digest: &Digest) -> Result<Option<Vec<u8>>> {
         let Some(value) = self.index().get(&rows::key(rows::CHUNK, &[digest.as_bytes()]))? else { return Ok(None) };
         let location = Location::from_bytes(&value).ok_or_else(|| self.damaged("a chunk's row"))?;
-        self.packs.read(digest, location).map(Some)
+        self.packs.read(digest, location).map(Some).or_else(|error| {
+            // gc may have moved it in the meantime.
+            let moved = self.index().get(&rows::key(rows::CHUNK, &[digest.as_bytes()]))?;
+            match moved.as_deref().and_then(Location::from_bytes).filter(|moved| *moved != location) {
+                Some(moved) => self.packs.read(digest, moved).map(Some),
+                None => Err(error),
+            }
+        })
     }
 
     /// A chunk that an artifact or a row needs.
@@ -111,8 +118,13 @@ impl Repository {
         }
         let mut bytes = Vec::with_capacity(usize::try_from(layout.len).unwrap_or_default().min(1 << 30));
         let mut reader = self.reader(digest)?;
-        reader.read_to_end(&mut bytes).map_err(StoreError::io("cannot read", digest.to_string()))?;
-        Ok(bytes)
+        match reader.read_to_end(&mut bytes) {
+            Ok(_) => Ok(bytes),
+            Err(error) => match error.downcast::<StoreError>() {
+                Ok(error) => Err(error),
+                Err(error) => Err(StoreError::io("cannot read", digest.to_string())(error)),
+            },
+        }
     }
 
     /// Reads the bytes of an artifact piece by piece, each verified.
@@ -123,7 +135,8 @@ impl Repository {
         let layout = self.shared.layout(digest)?.ok_or_else(|| self.shared.no_artifact(digest))?;
         let mut chunks = self.shared.chunks(digest, layout)?;
         chunks.reverse();
-        Ok(ArtifactReader { repository: self.clone(), chunks, current: io::Cursor::default() })
+        let hasher = layout.list.map(|_| blake3::Hasher::new());
+        Ok(ArtifactReader { repository: self.clone(), digest: *digest, hasher, chunks, current: io::Cursor::default() })
     }
 
     /// A table.
@@ -240,7 +253,14 @@ impl Repository {
             tags.extend(tag.zip(rows::number(value)));
             Ok(())
         })?;
-        Ok(tags)
+        // A tag outlives its version; it names nothing until it is set again.
+        let mut living = Vec::new();
+        for (tag, number) in tags {
+            if self.version(name.as_str(), number)?.is_some() {
+                living.push((tag, number));
+            }
+        }
+        Ok(living)
     }
 
     /// The versions of a name that were deleted, oldest first.
@@ -306,10 +326,23 @@ impl Repository {
     /// # Errors
     /// The index cannot be read.
     pub fn find(&self, digits: &str) -> Result<Vec<Digest>> {
-        let Some(bytes) = crate::audit::from_hex(&digits[..digits.len() / 2 * 2]) else { return Ok(Vec::new()) };
-        let rows = self.shared.index().scan(&rows::key(rows::ARTIFACT, &[&bytes]), None, 200, false)?;
-        let found = rows.iter().filter_map(|(key, _)| digest_at(key, 1));
-        Ok(found.filter(|digest| digest.to_string().starts_with(digits)).take(10).collect())
+        let digits = digits.to_ascii_lowercase();
+        let whole = digits.get(..digits.len() / 2 * 2).and_then(crate::audit::from_hex);
+        let Some(prefix) = whole.filter(|_| digits.is_ascii()) else { return Ok(Vec::new()) };
+        let mut found = Vec::new();
+        let prefix = rows::key(rows::ARTIFACT, &[&prefix]);
+        let mut after: Option<Vec<u8>> = None;
+        while found.len() < 10 {
+            let page = self.shared.index().scan(&prefix, after.as_deref(), PAGE, false)?;
+            let digests = page.iter().filter_map(|(key, _)| digest_at(key, 1));
+            found.extend(digests.filter(|digest| digest.to_string().starts_with(&digits)));
+            match page.into_iter().next_back() {
+                Some((key, _)) => after = Some(key),
+                None => break,
+            }
+        }
+        found.truncate(10);
+        Ok(found)
     }
 
     /// The number of entries in the audit log.
@@ -378,6 +411,9 @@ impl Repository {
 #[derive(Debug)]
 pub struct ArtifactReader {
     repository: Repository,
+    digest: Digest,
+    /// The whole, where it is more than one chunk: each is verified by itself, and the end says whether it is they.
+    hasher: Option<blake3::Hasher>,
     /// Those still to come, the next one last.
     chunks: Vec<Digest>,
     current: io::Cursor<Vec<u8>>,
@@ -390,8 +426,20 @@ impl Read for ArtifactReader {
             if read > 0 || buffer.is_empty() {
                 return Ok(read);
             }
-            let Some(next) = self.chunks.pop() else { return Ok(0) };
+            let Some(next) = self.chunks.pop() else {
+                return match self.hasher.take().map(|hasher| Digest::from_bytes(*hasher.finalize().as_bytes())) {
+                    Some(found) if found != self.digest => Err(io::Error::other(StoreError::DamagedArtifact {
+                        repository: self.repository.shared.name.clone(),
+                        digest: self.digest,
+                        what: "its chunks make up other bytes".to_owned(),
+                    })),
+                    _ => Ok(0),
+                };
+            };
             let chunk = self.repository.shared.needed(&next).map_err(io::Error::other)?;
+            if let Some(hasher) = &mut self.hasher {
+                hasher.update(&chunk);
+            }
             self.current = io::Cursor::new(chunk);
         }
     }

@@ -1,0 +1,72 @@
+//! Sled, behind the seam. It panics on some damaged files, so every call is caught.
+
+use std::{
+    ops::Bound,
+    panic::{AssertUnwindSafe, catch_unwind},
+    path::Path,
+};
+
+use super::{Engine, Rows};
+use crate::{Result, StoreError};
+
+pub(super) struct SledEngine {
+    database: sled::Db,
+    repository: String,
+}
+
+impl SledEngine {
+    /// Sled takes a path of the machine: the one part of the store that does not go through a capability.
+    pub(super) fn open(directory: &Path, repository: &str) -> Result<Self> {
+        let config = sled::Config::new().path(directory).cache_capacity(32 << 20).flush_every_ms(None);
+        let database = guard(repository, || config.open())?;
+        Ok(Self { database, repository: repository.to_owned() })
+    }
+
+    /// Applies rows and closes sled. What is in its files then is all of them, but not yet durable.
+    pub(super) fn apply(self, rows: &mut dyn Iterator<Item = (&[u8], Option<&[u8]>)>) -> Result<()> {
+        let Self { database, repository } = self;
+        guard(&repository, move || {
+            for (key, value) in rows {
+                match value {
+                    Some(value) => database.insert(key, value).map(drop)?,
+                    None => database.remove(key).map(drop)?,
+                }
+            }
+            database.flush().map(drop)
+        })
+    }
+
+    /// Closes sled.
+    pub(super) fn close(self) -> Result<()> {
+        let Self { database, repository } = self;
+        guard(&repository, move || {
+            drop(database);
+            Ok(())
+        })
+    }
+}
+
+fn guard<T>(repository: &str, work: impl FnOnce() -> sled::Result<T>) -> Result<T> {
+    let damaged = |what: String| StoreError::Damaged { repository: repository.to_owned(), what };
+    match catch_unwind(AssertUnwindSafe(work)) {
+        Ok(done) => done.map_err(|error| damaged(format!("sled: {error}"))),
+        Err(_) => Err(damaged("sled gave up on its files".to_owned())),
+    }
+}
+
+impl Engine for SledEngine {
+    fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>> {
+        guard(&self.repository, || self.database.get(key)).map(|value| value.map(|value| value.to_vec()))
+    }
+
+    fn range(&self, from: &[u8], to: Bound<&[u8]>, limit: usize, reverse: bool) -> Result<Rows> {
+        guard(&self.repository, || {
+            let rows = self.database.range::<&[u8], _>((Bound::Included(from), to));
+            let owned = |row: sled::Result<(sled::IVec, sled::IVec)>| row.map(|(k, v)| (k.to_vec(), v.to_vec()));
+            match reverse {
+                true => rows.rev().take(limit).map(owned).collect(),
+                false => rows.take(limit).map(owned).collect(),
+            }
+        })
+    }
+}
