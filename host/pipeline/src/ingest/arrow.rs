@@ -174,7 +174,9 @@ impl Leaf {
             }
             Way::Json => {
                 let options = EncoderOptions::default();
-                let mut encoder = make_encoder(&self.field, array, &options).map_err(|e| e.to_string())?;
+                let field = Arc::new(self.field.as_ref().clone().with_data_type(json_type(self.field.data_type())));
+                let array = &cast(array, field.data_type())?;
+                let mut encoder = make_encoder(&field, array, &options).map_err(|e| e.to_string())?;
                 let mut rows = Vec::with_capacity(array.len());
                 for row in 0..array.len() {
                     let mut text = Vec::new();
@@ -218,6 +220,26 @@ impl Leaf {
         }
         let batch = builder.take().unwrap_or_default();
         Ok(batch.columns.into_iter().next().unwrap_or_default())
+    }
+}
+
+/// The same type with text for the keys of maps, as JSON has them.
+fn json_type(data_type: &DataType) -> DataType {
+    let inner = |field: &FieldRef| Arc::new(field.as_ref().clone().with_data_type(json_type(field.data_type())));
+    match data_type {
+        DataType::List(item) => DataType::List(inner(item)),
+        DataType::LargeList(item) => DataType::LargeList(inner(item)),
+        DataType::FixedSizeList(item, size) => DataType::FixedSizeList(inner(item), *size),
+        DataType::Struct(members) => DataType::Struct(members.iter().map(inner).collect()),
+        DataType::Map(entries, sorted) => match entries.data_type() {
+            DataType::Struct(members) if members.len() == 2 => {
+                let key = Arc::new(members[0].as_ref().clone().with_data_type(DataType::Utf8));
+                let pair = DataType::Struct([key, inner(&members[1])].into_iter().collect());
+                DataType::Map(Arc::new(entries.as_ref().clone().with_data_type(pair)), *sorted)
+            }
+            _ => data_type.clone(),
+        },
+        other => other.clone(),
     }
 }
 

@@ -29,12 +29,12 @@ pub(super) enum Kind {
 type RecordBatches = Box<dyn Iterator<Item = Result<RecordBatch, ArrowError>> + Send>;
 
 pub(super) fn open(source: &Source, kind: Kind, options: &Options) -> Result<TableStream, IngestError> {
-    let (arrow_schema, reader) = read(source, kind, None)?;
+    let (arrow_schema, _) = read(source, kind, None)?;
     let mut leaves = leaves(&source.name, &arrow_schema, options)?;
     let looked_at = roots_to_look_at(&leaves, arrow_schema.fields().len());
     if !looked_at.is_empty() {
         let (projected, reader) = read(source, kind, Some(&looked_at))?;
-        for batch in (Guarded { file: source.name.clone(), row: 0, reader, failed: false }) {
+        for batch in reader {
             look(&mut leaves, &batch?, &projected, &arrow_schema, &source.name)?;
         }
     }
@@ -45,7 +45,8 @@ pub(super) fn open(source: &Source, kind: Kind, options: &Options) -> Result<Tab
     if let Some(name) = options.types.keys().find(|name| schema.index_of(name).is_none()) {
         return Err(source.problem(format!("a type is given for column `{name}`, which the file does not have")));
     }
-    let guarded = Guarded { file: source.name.clone(), row: 0, reader, failed: false };
+    // Only now, as all readers of the file share its position.
+    let (_, guarded) = read(source, kind, None)?;
     let batches = Batches { guarded, leaves, schema: schema.clone(), ready: Vec::new() };
     Ok(TableStream::new(&source.name, schema, Vec::new(), batches))
 }
@@ -77,13 +78,13 @@ fn look(
 }
 
 /// Opens the file at its start, all of it or some top-level columns.
-fn read(source: &Source, kind: Kind, roots: Option<&[usize]>) -> Result<(SchemaRef, RecordBatches), IngestError> {
+fn read(source: &Source, kind: Kind, roots: Option<&[usize]>) -> Result<(SchemaRef, Guarded), IngestError> {
     let file = source.file()?;
     let length = file.metadata().map_err(|e| source.io(e))?.len();
     if length == 0 {
         return Err(source.problem("the file is empty"));
     }
-    let opened = guard(&source.name, || -> Result<(SchemaRef, RecordBatches), ArrowError> {
+    let opened = guard(&source.name, || -> Result<(SchemaRef, RecordBatches, Option<u64>), ArrowError> {
         match kind {
             Kind::Parquet => {
                 let mut builder = ParquetRecordBatchReaderBuilder::try_new(file)?.with_batch_size(ROWS);
@@ -91,8 +92,10 @@ fn read(source: &Source, kind: Kind, roots: Option<&[usize]>) -> Result<(SchemaR
                     let mask = ProjectionMask::roots(builder.parquet_schema(), roots.iter().copied());
                     builder = builder.with_projection(mask);
                 }
+                let groups = builder.metadata().row_groups();
+                let rows = groups.iter().map(|group| u64::try_from(group.num_rows()).unwrap_or_default()).sum();
                 let reader = builder.build()?;
-                Ok((arrow_array::RecordBatchReader::schema(&reader), Box::new(reader)))
+                Ok((arrow_array::RecordBatchReader::schema(&reader), Box::new(reader), Some(rows)))
             }
             Kind::Ipc => {
                 let roots = roots.map(<[usize]>::to_vec);
@@ -101,10 +104,10 @@ fn read(source: &Source, kind: Kind, roots: Option<&[usize]>) -> Result<(SchemaR
                 let file = source.file().map_err(other)?;
                 if read == 6 && &magic == b"ARROW1" {
                     let reader = FileReader::try_new(BufReader::new(file), roots)?;
-                    Ok((reader.schema(), Box::new(reader)))
+                    Ok((reader.schema(), Box::new(reader), None))
                 } else {
                     let reader = StreamReader::try_new(BufReader::new(file), roots)?;
-                    Ok((reader.schema(), Box::new(reader)))
+                    Ok((reader.schema(), Box::new(reader), None))
                 }
             }
         }
@@ -113,7 +116,9 @@ fn read(source: &Source, kind: Kind, roots: Option<&[usize]>) -> Result<(SchemaR
         Kind::Parquet => "Parquet",
         Kind::Ipc => "Arrow",
     };
-    opened.map_err(|error| source.problem(format!("not a readable {what} file, perhaps cut short: {error}")))
+    let (schema, reader, rows) =
+        opened.map_err(|error| source.problem(format!("not a readable {what} file, perhaps cut short: {error}")))?;
+    Ok((schema, Guarded { file: source.name.clone(), row: 0, rows, reader, failed: false }))
 }
 
 fn other(error: IngestError) -> ArrowError {
@@ -133,6 +138,8 @@ fn guard<T>(file: &str, work: impl FnOnce() -> T) -> Result<T, IngestError> {
 struct Guarded {
     file: String,
     row: u64,
+    /// The number of rows that the file says it has.
+    rows: Option<u64>,
     reader: RecordBatches,
     failed: bool,
 }
@@ -145,7 +152,14 @@ impl Iterator for Guarded {
             return None;
         }
         let next = match guard(&self.file, || self.reader.next()) {
-            Ok(None) => return None,
+            Ok(None) => match self.rows.take() {
+                // A reader that loses rows without a word must not shorten a table.
+                Some(rows) if rows != self.row => Err(IngestError::File {
+                    file: self.file.clone(),
+                    problem: format!("the file says it has {rows} rows, but {} could be read", self.row),
+                }),
+                _ => return None,
+            },
             Ok(Some(Ok(batch))) => {
                 self.row += batch.num_rows() as u64;
                 Ok(batch)

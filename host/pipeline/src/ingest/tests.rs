@@ -1,13 +1,10 @@
-use std::{
-    collections::BTreeMap,
-    fs,
-    io::Write as _,
-    path::{Path, PathBuf},
-};
+use std::{collections::BTreeMap, io::Write as _};
 
 use proptest::prelude::*;
-use serde_json::Value;
-use stagewright_core::ColumnType::{self, *};
+use stagewright_core::{
+    ColumnType::{self, *},
+    Field,
+};
 
 use super::{export::Cell, export::cell, *};
 
@@ -259,79 +256,4 @@ proptest! {
     }
 }
 
-use stagewright_core::Field;
-
-/// The folder of public data beside the repository; none, with a line that says so, where there is no such folder.
-fn shared(folder: &str) -> Option<PathBuf> {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/data").join(folder);
-    if !path.exists() {
-        writeln!(std::io::stderr(), "skipped: {} is absent", path.display()).unwrap();
-        return None;
-    }
-    Some(path)
-}
-
-fn files(folder: &Path, found: &mut Vec<PathBuf>) {
-    for entry in fs::read_dir(folder).unwrap() {
-        let path = entry.unwrap().path();
-        if path.is_dir() { files(&path, found) } else { found.push(path) }
-    }
-    found.sort();
-}
-
-fn reference(name: &str) -> Option<Value> {
-    Some(serde_json::from_slice(&fs::read(shared("reference")?.join(name)).unwrap()).unwrap())
-}
-
-/// Opens every file of the folder and compares rows (and columns, where told) with what pandas or pyarrow found.
-fn survey(folder: &str) -> Option<(usize, usize, Vec<String>)> {
-    let root = shared(folder)?;
-    let reference = reference(&format!("{folder}.json"))?;
-    let (mut accepted, mut refused, mut differing) = (0, 0, Vec::new());
-    let mut found = Vec::new();
-    files(&root, &mut found);
-    for path in found {
-        let short = format!("{folder}/{}", path.strip_prefix(&root).unwrap().display());
-        let expected = &reference["files"][&short];
-        match open(&path, &Options::default()).and_then(whole) {
-            Ok((schema, batch)) => {
-                accepted += 1;
-                let of = |who: &str| (expected[who]["rows"].as_u64(), expected[who]["columns"].as_u64());
-                let ours = (Some(u64::from(batch.rows)), Some(schema.len() as u64));
-                let same = match folder {
-                    "parquet" => expected["rows"].is_null() || expected["rows"].as_u64() == ours.0,
-                    _ => expected.is_null() || [of("pandas"), of("pyarrow")].contains(&ours),
-                };
-                if !same {
-                    differing.push(format!(
-                        "{short}: {ours:?}, pandas {:?}, pyarrow {:?}, {}",
-                        of("pandas"),
-                        of("pyarrow"),
-                        expected["rows"]
-                    ));
-                }
-            }
-            Err(error) => {
-                refused += 1;
-                let text = error.to_string();
-                assert!(text.contains(path.to_str().unwrap()), "{text}");
-                if expected["pandas"]["rows"].is_u64() || expected["rows"].is_u64() {
-                    differing.push(format!("{short}: {}", text.replace(root.to_str().unwrap(), "")));
-                }
-            }
-        }
-    }
-    Some((accepted, refused, differing))
-}
-
-#[test]
-fn every_dirty_file_is_a_table_or_a_named_error() {
-    let Some((accepted, refused, differing)) = survey("dirty") else { return };
-    assert_eq!((accepted, refused, differing.join("\n")), (0, 0, String::new()));
-}
-
-#[test]
-fn every_parquet_file_is_a_table_or_a_named_error() {
-    let Some((accepted, refused, differing)) = survey("parquet") else { return };
-    assert_eq!((accepted, refused, differing.join("\n")), (0, 0, String::new()));
-}
+mod public;
