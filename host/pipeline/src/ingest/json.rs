@@ -109,6 +109,9 @@ struct Lines {
     ended: bool,
 }
 
+/// A line's number and its flattened members.
+type Object = (u64, Vec<(String, Value)>);
+
 /// An object's members in the order of the file.
 struct Members(Vec<(String, Value)>);
 
@@ -147,7 +150,7 @@ impl Lines {
         IngestError::Cell { file: self.text.name().to_owned(), line, column: column.to_owned(), problem }
     }
 
-    fn next_object(&mut self) -> Result<Option<(u64, Vec<(String, Value)>)>, IngestError> {
+    fn next_object(&mut self) -> Result<Option<Object>, IngestError> {
         while let Some(range) = self.next_line()? {
             let bytes = self.buffer[range].trim_ascii();
             if bytes.is_empty() {
