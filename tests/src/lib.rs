@@ -1,1 +1,9 @@
-//! Helpers shared by the stories.
+//! The scene of a story: a project in a folder of its own, and the built command line that works on it.
+
+mod lab;
+mod masked;
+
+pub use self::{
+    lab::{Lab, Said, census, component, components, examples},
+    masked::masked,
+};

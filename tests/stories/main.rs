@@ -1,2 +1,1 @@
 //! Stories: each module is one.
-

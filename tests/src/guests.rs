@@ -1,0 +1,249 @@
+//! Guests for tests, from the text of a core module: no toolchain is needed, and they can break every rule.
+
+use wit_component::{ComponentEncoder, StringEncoding, embed_component_metadata};
+use wit_parser::{Resolve, SourceMap};
+
+/// The contract, to be parsed.
+fn contract() -> Resolve {
+    let mut sources = SourceMap::new();
+    sources.push_str("tables.wit", include_str!("../../wit/tables.wit"));
+    sources.push_str("host.wit", include_str!("../../wit/host.wit"));
+    sources.push_str("stages.wit", include_str!("../../wit/stages.wit"));
+    sources.push_str("worlds.wit", include_str!("../../wit/worlds.wit"));
+    let mut resolve = Resolve::default();
+    let group = sources.parse().ok().expect("the contract parses");
+    resolve.push_group(group).expect("the contract resolves");
+    resolve
+}
+
+/// Wraps a core module into a component of one of the contract's worlds.
+pub fn component(core: &str, world: &str) -> Vec<u8> {
+    encode(core, &contract(), world)
+}
+
+/// Wraps a core module into a component of a world that is given as text.
+pub fn foreign(core: &str, wit: &str, world: &str) -> Vec<u8> {
+    let mut resolve = contract();
+    resolve.push_source("foreign.wit", wit).expect("the foreign world parses");
+    encode(core, &resolve, world)
+}
+
+fn encode(core: &str, resolve: &Resolve, world: &str) -> Vec<u8> {
+    let (id, _) = resolve.worlds.iter().find(|(_, found)| found.name == world).expect("the world exists");
+    let mut module = wat::parse_str(core).expect("the text is a module");
+    embed_component_metadata(&mut module, resolve, id, StringEncoding::UTF8).expect("the world can be embedded");
+    let mut encoder = ComponentEncoder::default().module(&module).expect("the module fits the world");
+    encoder.encode().expect("the module makes a component")
+}
+
+/// What every guest has: memory, an allocator that only ever grows, and a description of one stage of kind number
+/// `kind`. Bytes below 4096 belong to the guest's own text.
+fn prelude(kinds: &[u8]) -> String {
+    let stages: String = kinds.iter().map(|kind| format!("\\{kind:02x}{}", "\\00".repeat(35))).collect();
+    format!(
+        r#"
+        (memory (export "memory") 2)
+        (global $heap (mut i32) (i32.const 65536))
+        (func $allocate (export "cabi_realloc") (param i32 i32 i32) (param $size i32) (result i32)
+            (local $at i32)
+            (local.set $at (i32.and (i32.add (global.get $heap) (i32.const 15)) (i32.const -16)))
+            (global.set $heap (i32.add (local.get $at) (local.get $size)))
+            (block $enough
+                (br_if $enough (i32.le_u (global.get $heap) (i32.shl (memory.size) (i32.const 16))))
+                (br_if $enough (i32.ne (i32.const -1) (memory.grow (i32.add (i32.const 16) (i32.shr_u
+                    (i32.sub (global.get $heap) (i32.shl (memory.size) (i32.const 16))) (i32.const 16))))))
+                unreachable)
+            (local.get $at))
+        (data (i32.const 1024) "\10\04\00\00\{count:02x}\00\00\00")
+        (data (i32.const 1040) "{stages}")
+        (func (export "stagewright:stage/plugin@0.1.0#describe") (result i32) (i32.const 1024))
+        "#,
+        count = kinds.len(),
+    )
+}
+
+/// A validator whose `validate` runs `body` and then reports nothing.
+pub fn validator(body: &str) -> Vec<u8> {
+    let core = format!(
+        r#"(module
+            (import "stagewright:stage/context@0.1.0" "log" (func $log (param i32 i32 i32)))
+            (import "stagewright:stage/context@0.1.0" "metric" (func $metric (param i32 i32 i64 f64)))
+            (import "stagewright:stage/context@0.1.0" "seed" (func $seed (result i64)))
+            {prelude}
+            (data (i32.const 2048) "the same line again and again")
+            (func $recurse (param i32) (result i32)
+                (i32.add (call $recurse (i32.add (local.get 0) (i32.const 1))) (local.get 0)))
+            (func (export "stagewright:stage/validator@0.1.0#validate") (param i32 i32 i32) (result i32)
+                (local $i i32)
+                {body}
+                (i32.const 3072)))"#,
+        prelude = prelude(&[6]),
+    );
+    component(&core, "validator-plugin")
+}
+
+/// A preprocessor that copies its first input to its first output.
+pub fn copier() -> Vec<u8> {
+    preprocessor(
+        r#"
+        (call $reader_schema (i32.load offset=8 (local.get $inputs)) (i32.const 3072))
+        (call $start (i32.load offset=8 (local.get $outputs)) (i32.load (i32.const 3072)) (i32.load (i32.const 3076))
+            (i32.const 3088))
+        (local.set $base (global.get $heap))
+        (block $end (loop $more
+            (global.set $heap (local.get $base))
+            (call $next (i32.load offset=8 (local.get $inputs)) (i32.const 0) (i32.const 0) (i32.const 1000000)
+                (i32.const 3200))
+            (br_if $end (i32.eqz (i32.load8_u offset=4 (i32.const 3200))))
+            (call $write (i32.load offset=8 (local.get $outputs)) (i32.load offset=8 (i32.const 3200))
+                (i32.load offset=12 (i32.const 3200)) (i32.load offset=16 (i32.const 3200)) (i32.const 3088))
+            (br $more)))"#,
+        "",
+    )
+}
+
+/// A preprocessor that reads all of its first input and writes nothing but an empty output.
+pub fn drain() -> Vec<u8> {
+    preprocessor(
+        r#"
+        (call $start (i32.load offset=8 (local.get $outputs)) (i32.const 0) (i32.const 0) (i32.const 3088))
+        (local.set $base (global.get $heap))
+        (block $end (loop $more
+            (global.set $heap (local.get $base))
+            (call $next (i32.load offset=8 (local.get $inputs)) (i32.const 0) (i32.const 0) (i32.const 1000000)
+                (i32.const 3200))
+            (br_if $more (i32.load8_u offset=4 (i32.const 3200)))))"#,
+        "",
+    )
+}
+
+/// A preprocessor that writes one batch of two rows and one column, `x`, of this type, whose parts are these bytes.
+pub struct Bad {
+    /// The number of the column's type in the contract.
+    pub column_type: u8,
+    /// Rows that it claims to have.
+    pub rows: u32,
+    /// The values.
+    pub values: &'static [u8],
+    /// The validity, if any.
+    pub validity: Option<&'static [u8]>,
+    /// The offsets, if any.
+    pub offsets: Option<&'static [u8]>,
+    /// One word, if any.
+    pub word: Option<&'static [u8]>,
+}
+
+/// See [`Bad`].
+pub fn writer_of(bad: &Bad) -> Vec<u8> {
+    let text = |bytes: &[u8]| bytes.iter().map(|byte| format!("\\{byte:02x}")).collect::<String>();
+    let number = |number: usize| text(&(number as u32).to_le_bytes());
+    let optional = |bytes: Option<&[u8]>, at: usize| match bytes {
+        Some(bytes) => format!("\\01\\00\\00\\00{}{}", number(at), number(bytes.len())),
+        None => "\\00".repeat(12),
+    };
+    let word = bad.word.unwrap_or_default();
+    let words = match bad.word {
+        Some(_) => format!("\\01\\00\\00\\00{}{}", number(2900), number(1)),
+        None => "\\00".repeat(12),
+    };
+    let data = format!(
+        r#"
+        (data (i32.const 2048) "x")
+        (data (i32.const 2064) "{name}\{column_type:02x}\00\00\00")
+        (data (i32.const 2100) "{values_at}{validity_at}{offsets_at}{words}")
+        (data (i32.const 2300) "{values}")
+        (data (i32.const 2500) "{validity}")
+        (data (i32.const 2600) "{offsets}")
+        (data (i32.const 2800) "{word}")
+        (data (i32.const 2900) "{word_at}")"#,
+        name = number(2048) + &number(1),
+        column_type = bad.column_type,
+        values_at = number(2300) + &number(bad.values.len()),
+        validity_at = optional(bad.validity, 2500),
+        offsets_at = optional(bad.offsets, 2600),
+        values = text(bad.values),
+        validity = text(bad.validity.unwrap_or_default()),
+        offsets = text(bad.offsets.unwrap_or_default()),
+        word = text(word),
+        word_at = number(2800) + &number(word.len()),
+    );
+    let body = format!(
+        "(call $start (i32.load offset=8 (local.get $outputs)) (i32.const 2064) (i32.const 1) (i32.const 3088))
+         (call $write (i32.load offset=8 (local.get $outputs)) (i32.const {}) (i32.const 2100) (i32.const 1)
+            (i32.const 3088))",
+        bad.rows
+    );
+    preprocessor(&body, &data)
+}
+
+/// A preprocessor with this body.
+pub fn preprocessor(body: &str, data: &str) -> Vec<u8> {
+    let core = format!(
+        r#"(module
+            (import "stagewright:stage/datasets@0.1.0" "[method]reader.schema" (func $reader_schema (param i32 i32)))
+            (import "stagewright:stage/datasets@0.1.0" "[method]reader.next"
+                (func $next (param i32 i32 i32 i32 i32)))
+            (import "stagewright:stage/datasets@0.1.0" "[method]writer.start" (func $start (param i32 i32 i32 i32)))
+            (import "stagewright:stage/datasets@0.1.0" "[method]writer.write"
+                (func $write (param i32 i32 i32 i32 i32)))
+            {prelude}
+            {data}
+            (func (export "stagewright:stage/preprocessor@0.1.0#prepare")
+                (param $inputs i32) (param i32) (param $outputs i32) (param i32 i32 i32) (result i32)
+                (local $base i32)
+                {body}
+                (i32.const 3072)))"#,
+        prelude = prelude(&[0]),
+        // The result at 3072 must say `ok`, whatever was left there: a byte of zeros no body writes to.
+        body = format!("{body}\n(i64.store (i32.const 3072) (i64.const 0))"),
+    );
+    component(&core, "preprocessor-plugin")
+}
+
+/// A model plugin: training keeps the parameters as weights; the model returns its first column as `score`, and gives
+/// up if its weights are the text `bad`.
+pub fn model() -> Vec<u8> {
+    let core = format!(
+        r#"(module
+            (import "[export]stagewright:stage/predictor@0.1.0" "[resource-new]model" (func $new (param i32) (result i32)))
+            {prelude}
+            (data (i32.const 2048) "score")
+            (data (i32.const 2064) "\00\08\00\00\05\00\00\00\02\00\00\00")
+            (data (i32.const 2080) "\10\08\00\00\01\00\00\00")
+            (data (i32.const 2096) "a weight of these is bad")
+            (data (i32.const 2200) "x")
+            (data (i32.const 2208) "\98\08\00\00\01\00\00\00\02\00\00\00")
+            (data (i32.const 2224) "\a0\08\00\00\01\00\00\00")
+            (func (export "stagewright:stage/trainer@0.1.0#train")
+                (param i32 i32 i32) (param $text i32) (param $length i32) (result i32)
+                (i32.store (i32.const 3072) (i32.const 0))
+                (i32.store (i32.const 3076) (local.get $text))
+                (i32.store (i32.const 3080) (local.get $length))
+                (i32.const 3072))
+            (func (export "stagewright:stage/predictor@0.1.0#[static]model.load")
+                (param $weights i32) (param $length i32) (param i32 i32) (result i32)
+                (if (i32.eq (local.get $length) (i32.const 3))
+                    (then
+                        (i32.store (i32.const 3072) (i32.const 1))
+                        (i32.store (i32.const 3076) (i32.const 2))
+                        (i32.store (i32.const 3080) (i32.const 2096))
+                        (i32.store (i32.const 3084) (i32.const 24)))
+                    (else
+                        (i32.store (i32.const 3072) (i32.const 0))
+                        (i32.store (i32.const 3076) (call $new (i32.const 1)))))
+                (i32.const 3072))
+            (func (export "stagewright:stage/predictor@0.1.0#[method]model.input") (param i32) (result i32)
+                (i32.const 2224))
+            (func (export "stagewright:stage/predictor@0.1.0#[method]model.schema") (param i32) (result i32)
+                (i32.const 2080))
+            (func (export "stagewright:stage/predictor@0.1.0#[method]model.predict")
+                (param i32) (param $rows i32) (param $columns i32) (param i32) (result i32)
+                (i32.store (i32.const 3072) (i32.const 0))
+                (i32.store (i32.const 3076) (local.get $rows))
+                (i32.store (i32.const 3080) (local.get $columns))
+                (i32.store (i32.const 3084) (i32.const 1))
+                (i32.const 3072)))"#,
+        prelude = prelude(&[2, 3]),
+    );
+    component(&core, "model-plugin")
+}

@@ -1,0 +1,205 @@
+//! A project in a temporary folder, driven through the built `stagewright`, as a user drives it.
+//!
+//! A story that finds nothing built fails and says what to type: a skipped story would pass for a told one.
+
+use std::{
+    fs,
+    io::Read as _,
+    path::{Path, PathBuf},
+    process::{Child, Command, ExitStatus, Output, Stdio},
+    sync::OnceLock,
+};
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+use crate::masked;
+
+/// How many census rows a story's project holds: enough for every stage to have something to do.
+const ROWS: usize = 3000;
+
+/// A project of its own, gone when the story ends.
+#[derive(Debug)]
+pub struct Lab {
+    folder: TempDir,
+}
+
+/// What a command said.
+#[derive(Debug)]
+pub struct Said {
+    /// Its exit code; none if a signal ended it.
+    pub code: Option<i32>,
+    /// Its standard output.
+    pub out: String,
+    /// Its standard error.
+    pub err: String,
+    folder: PathBuf,
+}
+
+impl Lab {
+    /// An empty folder.
+    pub fn empty() -> Self {
+        Self { folder: TempDir::with_prefix("stagewright-").expect("a temporary folder") }
+    }
+
+    /// A project with every plugin, the first census rows as `adult@1`, and the demo's pipeline cut down to be quick.
+    pub fn census() -> Self {
+        // Plugins are compiled when they are added; once is enough for all stories.
+        static TEMPLATE: OnceLock<Lab> = OnceLock::new();
+        let template = TEMPLATE.get_or_init(|| {
+            let lab = Self::empty();
+            lab.ok(&["init"]);
+            let components = components();
+            let mut add = vec!["plugin", "add"];
+            add.extend(components.iter().map(|path| path.to_str().expect("a path of text")));
+            lab.ok(&add);
+            lab.write("census.csv", census(ROWS));
+            lab.ok(&["data", "add", "adult", "census.csv"]);
+            lab.write("pipelines/income.toml", include_str!("income.toml"));
+            lab
+        });
+        let lab = Self::empty();
+        copy(template.path(), lab.path());
+        lab
+    }
+
+    /// The project's folder.
+    pub fn path(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// The path of a file of the project.
+    pub fn file(&self, name: &str) -> PathBuf {
+        self.path().join(name)
+    }
+
+    /// Writes a file of the project.
+    pub fn write(&self, name: &str, content: impl AsRef<[u8]>) {
+        let path = self.file(name);
+        fs::create_dir_all(path.parent().expect("a file has a folder")).expect("the folder can be made");
+        fs::write(path, content).expect("the file can be written");
+    }
+
+    /// Replaces a text that a file of the project holds exactly once.
+    pub fn replace(&self, name: &str, from: &str, to: &str) {
+        let text = fs::read_to_string(self.file(name)).expect("the file can be read");
+        assert_eq!(text.matches(from).count(), 1, "{name} holds {from:?} exactly once");
+        self.write(name, text.replace(from, to));
+    }
+
+    /// Runs a command to its end.
+    pub fn run(&self, arguments: &[&str]) -> Said {
+        self.said(self.command(arguments).output().expect("stagewright starts"))
+    }
+
+    /// Runs a command that must succeed.
+    #[track_caller]
+    pub fn ok(&self, arguments: &[&str]) -> Said {
+        let said = self.run(arguments);
+        assert_eq!(said.code, Some(0), "stagewright {}\n{}{}", arguments.join(" "), said.out, said.err);
+        said
+    }
+
+    /// Runs a command that must succeed, with `--json`, and reads what it prints.
+    #[track_caller]
+    pub fn json(&self, arguments: &[&str]) -> Value {
+        let said = self.ok(&[&["--json"], arguments].concat());
+        serde_json::from_str(&said.out).unwrap_or_else(|error| panic!("{error} in {}", said.out))
+    }
+
+    /// Starts a command and leaves it running.
+    pub fn start(&self, arguments: &[&str]) -> Child {
+        let mut command = self.command(arguments);
+        command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("stagewright starts")
+    }
+
+    /// Waits for a started command.
+    pub fn end(&self, child: Child) -> Said {
+        self.said(child.wait_with_output().expect("stagewright ends"))
+    }
+
+    fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(binary());
+        command.current_dir(self.path()).args(["--author", "ada"]).args(arguments).stdin(Stdio::null());
+        // What surrounds the tests must not change what is said.
+        command.env_remove("STAGEWRIGHT_LOG").env("NO_COLOR", "1").env("COLUMNS", "100");
+        command
+    }
+
+    fn said(&self, output: Output) -> Said {
+        let text = |bytes| String::from_utf8(bytes).expect("stagewright prints UTF-8");
+        let Output { status, stdout, stderr } = output;
+        Said { code: ExitStatus::code(&status), out: text(stdout), err: text(stderr), folder: self.path().to_owned() }
+    }
+}
+
+impl Said {
+    /// The exit code and standard error, without what differs from machine to machine: for snapshots of refusals.
+    pub fn refusal(&self) -> String {
+        format!("exit {}\n{}", self.code.unwrap_or(-1), masked(&self.err, &self.folder))
+    }
+
+    /// Standard output, without what differs from machine to machine.
+    pub fn shown(&self) -> String {
+        masked(&self.out, &self.folder)
+    }
+}
+
+/// The built command line.
+fn binary() -> PathBuf {
+    built("stagewright", target().1)
+}
+
+/// A built plugin.
+pub fn component(name: &str) -> PathBuf {
+    built(&format!("{name}.wasm"), target().0.join("plugins"))
+}
+
+/// Every built plugin, in order of its name.
+pub fn components() -> Vec<PathBuf> {
+    let folder = built("plugins", target().0);
+    let entries = fs::read_dir(folder).expect("the folder can be read");
+    let mut paths: Vec<_> = entries.map(|entry| entry.expect("the folder can be read").path()).collect();
+    paths.sort();
+    paths
+}
+
+/// The folder of examples.
+pub fn examples() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples")
+}
+
+/// The header and the first rows of the demo's data.
+pub fn census(rows: usize) -> String {
+    let path = examples().join("adult-income/data/census.csv.gz");
+    let mut text = String::new();
+    let file = fs::File::open(path).expect("the demo's data is part of the repository");
+    flate2::read::GzDecoder::new(file).read_to_string(&mut text).expect("the demo's data is whole");
+    text.split_inclusive('\n').take(rows + 1).collect()
+}
+
+/// Cargo's target folder, and that of the profile in use: tests lie in `target/PROFILE/deps`.
+fn target() -> (PathBuf, PathBuf) {
+    let program = std::env::current_exe().expect("a test knows where it lies");
+    let profile = program.ancestors().nth(2).expect("a test lies in target/PROFILE/deps");
+    (profile.parent().expect("a profile lies in target").to_owned(), profile.to_owned())
+}
+
+fn built(name: &str, folder: PathBuf) -> PathBuf {
+    let path = folder.join(name);
+    assert!(path.exists(), "{} is not built: the stories are told by `cargo test-all`", path.display());
+    path
+}
+
+fn copy(from: &Path, to: &Path) {
+    fs::create_dir_all(to).expect("the folder can be made");
+    for entry in fs::read_dir(from).expect("the folder can be read") {
+        let entry = entry.expect("the folder can be read");
+        let target = to.join(entry.file_name());
+        if entry.file_type().expect("the file has a type").is_dir() {
+            copy(&entry.path(), &target);
+        } else {
+            fs::copy(entry.path(), target).expect("the file can be copied");
+        }
+    }
+}
