@@ -1,16 +1,31 @@
 //! From a table and parameters to a report: which columns are read, and as what.
 
+use stagewright_stage::{Failure, Reader, Report, Table};
+
 use crate::bootstrap::Settings;
+use crate::categories::{Categories, class_name};
 use crate::judge::{Rules, Scored, judge};
-use crate::parameters::{ClassName, Parameters};
-use crate::report::{Failure, Report};
-use crate::table::Table;
+use crate::parameters::Parameters;
 
 impl Parameters {
-    /// The columns that are read where the table has them.
-    pub fn columns(&self) -> impl Iterator<Item = &str> {
-        let named = [&self.label, &self.score, &self.prediction];
-        named.into_iter().chain(&self.weights).chain(&self.slices).map(String::as_str)
+    /// Reads the columns that are named. One that the table lacks is refused before anything is read.
+    pub(crate) fn read(&self, rows: &mut Reader) -> Result<Table, Failure> {
+        self.check()?;
+        let mut names: Vec<&str> = Vec::new();
+        let mut name = |name| {
+            if !names.contains(&name) {
+                names.push(name);
+            }
+        };
+        name(&self.label);
+        self.weights.iter().chain(&self.slices).for_each(|column| name(column));
+        let given = |name: &&String| rows.fields().iter().any(|field| field.name == **name);
+        let optional = [&self.score, &self.prediction];
+        match optional.iter().any(given) {
+            true => optional.into_iter().filter(given).for_each(|optional| name(optional)),
+            false => name(&self.score),
+        }
+        rows.read(&names)
     }
 
     /// Refuses what the schema lets through when nobody asks it.
@@ -34,34 +49,29 @@ impl Parameters {
 }
 
 /// Evaluates the predictions in `table`.
-pub fn evaluate(
+pub(crate) fn evaluate(
     table: &Table,
     parameters: &Parameters,
     random: &mut impl FnMut() -> u64,
     keep_on: impl Fn() -> bool,
 ) -> Result<Report, Failure> {
-    parameters.check()?;
-    let labels = table.column("label", &parameters.label)?.categories();
-    let scores = table.find(&parameters.score).map(|column| column.numbers()).transpose()?;
-    let predictions = table.find(&parameters.prediction).map(|column| column.categories());
-    if scores.is_none() && predictions.is_none() {
-        table.column("score", &parameters.score)?;
+    let label = table.column(&parameters.label)?;
+    let scored = table.find(&parameters.score).map(|_| table.numeric(&parameters.score)).transpose()?;
+    let predictions = table.find(&parameters.prediction).map(Categories::read);
+    if scored.is_none() && predictions.is_none() {
+        table.column(&parameters.score)?;
     }
-    let weights = match &parameters.weights {
-        Some(column) => Some(table.column("weights", column)?.numbers()?),
-        None => None,
-    };
-    let slice = |column: &String| Ok((column.clone(), table.column("slices", column)?.categories()));
+    let slice = |column: &String| Ok((column.clone(), Categories::read(table.column(column)?)));
     let scored = Scored {
         label: parameters.label.clone(),
-        labels,
-        scores,
+        labels: Categories::read(label),
+        scores: scored,
         predictions,
-        weights,
-        slices: parameters.slices.iter().map(slice).collect::<Result<_, _>>()?,
+        weights: parameters.weights.as_ref().map(|column| table.numeric(column)).transpose()?,
+        slices: parameters.slices.iter().map(slice).collect::<Result<_, Failure>>()?,
     };
     let rules = Rules {
-        positive: parameters.positive.as_ref().map(ClassName::name),
+        positive: parameters.positive.as_ref().map(class_name),
         threshold: parameters.threshold,
         bootstrap: Settings { replicates: parameters.bootstrap, confidence: parameters.confidence },
         figures: parameters.figures,

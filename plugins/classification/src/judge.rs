@@ -1,6 +1,6 @@
 //! From scored rows to a report: which rows count, what is measured on which slices, what people should be told.
 
-use crate::report::{Failure, Figure, Finding, Label, Metric, Report, Severity};
+use stagewright_stage::{Failure, Figure, Finding, Label, Metric, Report, Severity};
 
 use crate::bootstrap::{Estimate, Settings, estimate};
 use crate::categories::{Categories, Classes, Kind};
@@ -92,7 +92,13 @@ pub fn judge(
         )));
     }
     let classes = Classes::new(&scored.labels, scored.predictions.as_ref());
-    let mut judge = Judge { scored, rules, random, keep_on, report: Report::default() };
+    let mut judge = Judge {
+        scored,
+        rules,
+        random,
+        keep_on,
+        report: Report { metrics: Vec::new(), findings: Vec::new(), figures: Vec::new() },
+    };
     match positive_class(scored, &classes, rules.positive.as_deref())? {
         Some(positive) => judge.binary(&classes, positive),
         None => judge.many(&classes),

@@ -2,29 +2,7 @@
 
 use schemars::JsonSchema;
 use serde::Deserialize;
-
-/// The value of a class, as it may be written in a pipeline.
-#[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema)]
-#[serde(untagged)]
-pub enum ClassName {
-    /// `true`.
-    Boolean(bool),
-    /// `1`.
-    Number(f64),
-    /// `">50K"`.
-    Text(String),
-}
-
-impl ClassName {
-    /// How the value is written.
-    pub fn name(&self) -> String {
-        match self {
-            Self::Boolean(value) => value.to_string(),
-            Self::Number(value) => (value + 0.0).to_string(),
-            Self::Text(value) => value.clone(),
-        }
-    }
-}
+use stagewright_stage::label::Class;
 
 /// The parameters of the evaluator.
 #[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema)]
@@ -35,7 +13,7 @@ pub struct Parameters {
     /// The positive class: by default 1, true or the last value in order. Needed where only one class occurs; with more
     /// than two classes, judges this one against all others.
     #[serde(default)]
-    pub positive: Option<ClassName>,
+    pub positive: Option<Class>,
     /// The column of probabilities of the positive class.
     #[serde(default = "score")]
     pub score: String,

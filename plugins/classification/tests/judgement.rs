@@ -3,7 +3,7 @@
 use stagewright_classification::bootstrap::Settings;
 use stagewright_classification::categories::Categories;
 use stagewright_classification::judge::{Rules, Scored, judge};
-use stagewright_classification::report::{Failure, Report, Severity};
+use stagewright_stage::{Failure, Report, Series, Severity, Values};
 
 /// SplitMix64: enough for a test.
 fn generator(mut state: u64) -> impl FnMut() -> u64 {
@@ -15,10 +15,22 @@ fn generator(mut state: u64) -> impl FnMut() -> u64 {
     }
 }
 
+fn texts<'values>(values: impl IntoIterator<Item = Option<&'values str>>) -> Categories {
+    Categories::read(&Series::of_texts("column", values))
+}
+
+fn numbers(values: &[f64]) -> Categories {
+    Categories::read(&Series::of_floats("column", values.to_vec()))
+}
+
+fn booleans(values: &[bool]) -> Categories {
+    Categories::read(&Series::new("column", Values::Boolean(values.to_vec())))
+}
+
 fn scored(labels: &[Option<&str>], scores: &[f64]) -> Scored {
     Scored {
         label: "income".to_owned(),
-        labels: Categories::of_texts(labels.iter().copied()),
+        labels: texts(labels.iter().copied()),
         scores: Some(scores.to_vec()),
         predictions: None,
         weights: None,
@@ -111,8 +123,8 @@ fn scores_that_are_all_missing_leave_everything_undefined() {
 fn predictions_alone_are_judged_without_what_needs_scores() {
     let rows = Scored {
         scores: None,
-        predictions: Some(Categories::of_numbers([1.0, 0.0, 1.0])),
-        labels: Categories::of_numbers([1.0, 0.0, 0.0]),
+        predictions: Some(numbers(&[1.0, 0.0, 1.0])),
+        labels: numbers(&[1.0, 0.0, 0.0]),
         ..scored(&[], &[])
     };
     let report = run(&rows, &rules()).unwrap();
@@ -125,8 +137,8 @@ fn predictions_alone_are_judged_without_what_needs_scores() {
 fn predictions_that_are_no_labels_are_refused() {
     let rows = Scored {
         scores: None,
-        predictions: Some(Categories::of_numbers([1.0, 0.0])),
-        labels: Categories::of_booleans([Some(true), Some(false)]),
+        predictions: Some(numbers(&[1.0, 0.0])),
+        labels: booleans(&[true, false]),
         ..scored(&[], &[])
     };
     assert_eq!(
@@ -149,7 +161,7 @@ fn weights_count_as_so_many_rows() {
 
 #[test]
 fn every_group_of_a_slice_is_measured_and_missing_values_are_one() {
-    let sexes = Categories::of_texts([Some("f"), Some("m"), None, Some("f")]);
+    let sexes = texts([Some("f"), Some("m"), None, Some("f")]);
     let rows = Scored {
         slices: vec![("sex".to_owned(), sexes)],
         ..scored(&[Some("a"), Some("b"), Some("a"), Some("b")], &[0.1, 0.2, 0.3, 0.9])
@@ -185,7 +197,7 @@ fn the_same_seed_gives_the_same_report_and_the_order_of_rows_does_not_matter() {
 fn more_than_two_classes_are_judged_class_by_class() {
     let rows = Scored {
         scores: None,
-        predictions: Some(Categories::of_texts([Some("a"), Some("b"), Some("b"), Some("c")])),
+        predictions: Some(texts([Some("a"), Some("b"), Some("b"), Some("c")])),
         ..scored(&[Some("a"), Some("b"), Some("c"), Some("c")], &[])
     };
     let report = run(&rows, &Rules { figures: true, ..rules() }).unwrap();
@@ -205,7 +217,7 @@ fn a_named_class_of_many_is_judged_against_the_others() {
 
 #[test]
 fn numbers_are_not_taken_for_classes() {
-    let rows = Scored { labels: Categories::of_numbers((0..200).map(f64::from)), ..scored(&[], &[0.5; 200]) };
+    let rows = Scored { labels: numbers(&(0..200).map(f64::from).collect::<Vec<f64>>()), ..scored(&[], &[0.5; 200]) };
     assert_eq!(
         run(&rows, &rules()).unwrap_err(),
         Failure::invalid_data(

@@ -1,27 +1,24 @@
 //! From a table and a pipeline's parameters to a report.
 
 use serde_json::json;
-use stagewright_classification::evaluate::evaluate;
+use stagewright_classification::Classification;
 use stagewright_classification::parameters::Parameters;
-use stagewright_classification::report::{Failure, Report};
-use stagewright_classification::table::{Column, Table, Values};
+use stagewright_stage::{Evaluator, Failure, Reader, Report, Series, Table};
 
 fn table() -> Table {
-    let column = |name: &str, values| Column { name: name.to_owned(), values };
-    let texts = |values: &[&str]| Values::Texts(values.iter().map(|value| Some((*value).to_owned())).collect());
-    Table {
-        columns: vec![
-            column("sex", texts(&["f", "m", "f", "m"])),
-            column("income", texts(&["<=50K", ">50K", ">50K", "<=50K"])),
-            column("score", Values::Numbers(vec![0.2, 0.9, 0.4, 0.1])),
-            column("prediction", texts(&["<=50K", ">50K", "<=50K", "<=50K"])),
-        ],
-    }
+    let texts = |name: &str, values: &[&str]| Series::of_texts(name, values.iter().map(Some));
+    Table::new(vec![
+        texts("sex", &["f", "m", "f", "m"]),
+        texts("income", &["<=50K", ">50K", ">50K", "<=50K"]),
+        Series::of_floats("score", vec![0.2, 0.9, 0.4, 0.1]),
+        texts("prediction", &["<=50K", ">50K", "<=50K", "<=50K"]),
+    ])
+    .expect("a table")
 }
 
 fn run(parameters: serde_json::Value) -> Result<Report, Failure> {
     let parameters: Parameters = serde_json::from_value(parameters).expect("the parameters fit");
-    evaluate(&table(), &parameters, &mut || 0, || true)
+    Classification::evaluate(&mut Reader::of(table()), None, parameters)
 }
 
 fn value(report: &Report, name: &str) -> Option<f64> {

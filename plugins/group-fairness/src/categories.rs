@@ -3,6 +3,11 @@
 //! A prediction may be text where the label is a number; a class is therefore known by how its value is written: `1`,
 //! `true`, `>50K`.
 
+use std::collections::BTreeSet;
+
+use stagewright_stage::label::Class;
+use stagewright_stage::{Series, Values};
+
 /// The values of a column as indices into their sorted names.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Categories {
@@ -23,21 +28,31 @@ pub enum Kind {
 }
 
 impl Categories {
-    /// Of texts, some of them missing.
-    pub fn of_texts<'values>(values: impl IntoIterator<Item = Option<&'values str>>) -> Self {
-        let values: Vec<Option<&str>> = values.into_iter().collect();
-        let mut names: Vec<&str> = values.iter().copied().flatten().collect();
-        names.sort_unstable();
-        names.dedup();
-        let code = |value: &str| names.binary_search(&value).ok().map(|place| place as u32);
-        let codes = values.into_iter().map(|value| value.and_then(code)).collect();
+    /// Reads a column. Text is read without copying it for each row.
+    pub fn read(column: &Series) -> Self {
+        match &column.values {
+            Values::Boolean(values) => {
+                let codes = values.iter().enumerate().map(|(row, value)| column.has(row).then_some(u32::from(*value)));
+                Self { codes: codes.collect(), names: vec!["false".to_owned(), "true".to_owned()], kind: Kind::Boolean }
+            }
+            Values::Text(_) | Values::Category { .. } => Self::of_words(column),
+            Values::Int64(_) | Values::Float64(_) | Values::Timestamp(_) => {
+                Self::of_numbers(&column.numeric().unwrap_or_default())
+            }
+        }
+    }
+
+    fn of_words(column: &Series) -> Self {
+        let names: BTreeSet<&str> = (0..column.len()).filter_map(|row| column.word(row)).collect();
+        let names: Vec<&str> = names.into_iter().collect();
+        let code = |word: &str| names.binary_search(&word).ok().map(|place| place as u32);
+        let codes = (0..column.len()).map(|row| column.word(row).and_then(code)).collect();
         Self { codes, names: names.into_iter().map(str::to_owned).collect(), kind: Kind::Text }
     }
 
-    /// Of numbers; NaN is missing.
-    pub fn of_numbers(values: impl IntoIterator<Item = f64>) -> Self {
+    fn of_numbers(values: &[f64]) -> Self {
         // Adding 0 takes the sign off a negative zero: one class, not two.
-        let values: Vec<f64> = values.into_iter().map(|value| value + 0.0).collect();
+        let values: Vec<f64> = values.iter().map(|value| value + 0.0).collect();
         let mut distinct: Vec<f64> = values.iter().copied().filter(|value| !value.is_nan()).collect();
         distinct.sort_by(f64::total_cmp);
         distinct.dedup();
@@ -45,12 +60,6 @@ impl Categories {
             |value: &f64| distinct.binary_search_by(|other| other.total_cmp(value)).ok().map(|place| place as u32);
         let codes = values.iter().map(code).collect();
         Self { codes, names: distinct.iter().map(f64::to_string).collect(), kind: Kind::Number }
-    }
-
-    /// Of booleans, some of them missing.
-    pub fn of_booleans(values: impl IntoIterator<Item = Option<bool>>) -> Self {
-        let codes = values.into_iter().map(|value| value.map(u32::from)).collect();
-        Self { codes, names: vec!["false".to_owned(), "true".to_owned()], kind: Kind::Boolean }
     }
 
     /// The sorted names.
@@ -83,6 +92,15 @@ impl Categories {
             .map(|name| names.iter().position(|other| other == name).map(|place| place as u32))
             .collect();
         self.codes.iter().map(|code| code.and_then(|code| places[code as usize])).collect()
+    }
+}
+
+/// How a class that a parameter names is written in a column.
+pub fn class_name(class: &Class) -> String {
+    match class {
+        // As a column of numbers writes it, where there is no negative zero.
+        Class::Number(value) => (value + 0.0).to_string(),
+        other => other.to_string(),
     }
 }
 

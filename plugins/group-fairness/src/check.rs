@@ -1,16 +1,31 @@
 //! From a table and parameters to a report: which columns are read, and as what.
 
+use stagewright_stage::{Failure, Reader, Report, Table};
+
+use crate::categories::{Categories, class_name};
 use crate::input::{Columns, assemble, binned, partition};
 use crate::judge::{Rules, judge};
 use crate::parameters::Parameters;
-use crate::report::{Failure, Report};
-use crate::table::Table;
 
 impl Parameters {
-    /// The columns that are read where the table has them.
-    pub fn columns(&self) -> impl Iterator<Item = &str> {
-        let named = [&self.label, &self.score, &self.prediction];
-        named.into_iter().chain(&self.protected).map(String::as_str)
+    /// Reads the columns that are named. One that the table lacks is refused before anything is read.
+    pub(crate) fn read(&self, rows: &mut Reader) -> Result<Table, Failure> {
+        self.check()?;
+        let mut names: Vec<&str> = Vec::new();
+        let mut name = |name| {
+            if !names.contains(&name) {
+                names.push(name);
+            }
+        };
+        name(&self.label);
+        self.protected.iter().for_each(|column| name(column));
+        let given = |name: &&String| rows.fields().iter().any(|field| field.name == **name);
+        let optional = [&self.score, &self.prediction];
+        match optional.iter().any(given) {
+            true => optional.into_iter().filter(given).for_each(|optional| name(optional)),
+            false => name(&self.prediction),
+        }
+        rows.read(&names)
     }
 
     /// Refuses what the schema lets through when nobody asks it, and columns that nobody protects.
@@ -42,32 +57,28 @@ impl Parameters {
 }
 
 /// Checks the decisions in `table`.
-pub fn check(
+pub(crate) fn check(
     table: &Table,
     parameters: &Parameters,
     random: &mut impl FnMut() -> u64,
     keep_on: impl Fn() -> bool,
 ) -> Result<Report, Failure> {
-    parameters.check()?;
-    let group = |name: &String| {
-        let column = table.column("protected", name)?;
-        match parameters.bins.get(name) {
-            Some(edges) => binned(name, &column.numbers()?, edges),
-            None => partition(name, &column.categories()),
-        }
+    let group = |name: &String| match parameters.bins.get(name) {
+        Some(edges) => binned(name, &table.numeric(name)?, edges),
+        None => partition(name, &Categories::read(table.column(name)?)),
     };
     let columns = Columns {
-        labels: table.column("label", &parameters.label)?.categories(),
-        predictions: table.find(&parameters.prediction).map(|column| column.categories()),
-        scores: table.find(&parameters.score).map(|column| column.numbers()).transpose()?,
+        labels: Categories::read(table.column(&parameters.label)?),
+        predictions: table.find(&parameters.prediction).map(Categories::read),
+        scores: table.find(&parameters.score).map(|_| table.numeric(&parameters.score)).transpose()?,
         protected: parameters.protected.iter().map(group).collect::<Result<_, _>>()?,
     };
-    let mut report = Report::default();
+    let mut report = Report { metrics: Vec::new(), findings: Vec::new(), figures: Vec::new() };
     let scored = assemble(parameters, columns, &mut report)?;
     let rules = Rules {
         min_support: parameters.min_support,
         min_positives: parameters.min_positives,
-        privileged: parameters.privileged.iter().map(|(column, group)| (column.clone(), group.name())).collect(),
+        privileged: parameters.privileged.iter().map(|(column, group)| (column.clone(), class_name(group))).collect(),
         permutations: parameters.permutations,
         alpha: parameters.alpha,
         figures: parameters.figures,

@@ -1,8 +1,8 @@
 //! From columns to rows that can be judged: which class is positive, what was decided, who belongs where.
 
-use crate::report::{Failure, Finding, Metric, Report, Severity};
+use stagewright_stage::{Failure, Finding, Metric, Report, Severity};
 
-use crate::categories::{Categories, Classes, Kind};
+use crate::categories::{Categories, Classes, Kind, class_name};
 use crate::judge::Scored;
 use crate::parameters::{Intersections, Parameters};
 use crate::partition::Partition;
@@ -145,7 +145,7 @@ fn threshold(parameters: &Parameters, columns: &Columns, report: &mut Report) ->
 fn positive_class(parameters: &Parameters, labels: &Categories, classes: &Classes) -> Result<String, Failure> {
     let labelled = labels.codes().iter().flatten().next().is_some();
     let names = classes.names.as_slice();
-    if let Some(wanted) = parameters.positive.as_ref().map(|value| value.name()) {
+    if let Some(wanted) = parameters.positive.as_ref().map(class_name) {
         // One class alone may well be the negative one of a small table.
         if labelled && names.len() > 1 && !names.contains(&wanted) {
             return Err(Failure::invalid_parameter(format!(

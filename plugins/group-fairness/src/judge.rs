@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::report::{Failure, Figure, Finding, Label, Metric, Report, Severity};
+use stagewright_stage::{Failure, Figure, Finding, Label, Metric, Report, Severity};
 
 use crate::disparity::{DISPARITIES, against, between};
 use crate::figures;

@@ -4,29 +4,7 @@ use std::collections::BTreeMap;
 
 use schemars::JsonSchema;
 use serde::Deserialize;
-
-/// A value of a column, as it may be written in a pipeline.
-#[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema)]
-#[serde(untagged)]
-pub enum Value {
-    /// `true`.
-    Boolean(bool),
-    /// `1`.
-    Number(f64),
-    /// `">50K"`.
-    Text(String),
-}
-
-impl Value {
-    /// How the value is written.
-    pub fn name(&self) -> String {
-        match self {
-            Self::Boolean(value) => value.to_string(),
-            Self::Number(value) => (value + 0.0).to_string(),
-            Self::Text(value) => value.clone(),
-        }
-    }
-}
+use stagewright_stage::label::Class;
 
 /// Which columns are looked at together.
 #[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema)]
@@ -46,7 +24,7 @@ pub struct Parameters {
     pub label: String,
     /// The class that counts as selected: by default 1, true or the last value in order.
     #[serde(default)]
-    pub positive: Option<Value>,
+    pub positive: Option<Class>,
     /// The column of probabilities of the positive class.
     #[serde(default = "score")]
     pub score: String,
@@ -73,7 +51,7 @@ pub struct Parameters {
     pub min_positives: u64,
     /// For columns, the group that all others are compared with.
     #[serde(default)]
-    pub privileged: BTreeMap<String, Value>,
+    pub privileged: BTreeMap<String, Class>,
     /// The number of deals of a permutation test; 0 for no tests.
     #[serde(default = "permutations")]
     #[schemars(range(max = 100_000))]

@@ -89,11 +89,17 @@ impl Partition {
 
 #[cfg(test)]
 mod tests {
+    use stagewright_stage::Series;
+
     use super::*;
+
+    fn texts<'values>(values: impl IntoIterator<Item = Option<&'values str>>) -> Categories {
+        Categories::read(&Series::of_texts("column", values))
+    }
 
     #[test]
     fn a_missing_value_is_a_group_of_its_own() {
-        let values = Categories::of_texts([Some("b"), None, Some("a"), None]);
+        let values = texts([Some("b"), None, Some("a"), None]);
         let partition = Partition::by_values("sex", &values);
         assert_eq!(partition.names, ["a", "b", "unknown"]);
         assert_eq!(partition.codes, [1, 2, 0, 2]);
@@ -101,7 +107,7 @@ mod tests {
 
     #[test]
     fn a_value_called_unknown_is_as_good_as_missing() {
-        let values = Categories::of_texts([Some("unknown"), None]);
+        let values = texts([Some("unknown"), None]);
         let partition = Partition::by_values("sex", &values);
         assert_eq!((partition.names, partition.codes), (vec!["unknown".to_owned()], vec![0, 0]));
     }
@@ -115,8 +121,8 @@ mod tests {
 
     #[test]
     fn an_intersection_has_the_groups_that_occur() {
-        let sex = Partition::by_values("sex", &Categories::of_texts([Some("f"), Some("m"), Some("f")]));
-        let race = Partition::by_values("race", &Categories::of_texts([Some("x"), Some("y"), Some("y")]));
+        let sex = Partition::by_values("sex", &texts([Some("f"), Some("m"), Some("f")]));
+        let race = Partition::by_values("race", &texts([Some("x"), Some("y"), Some("y")]));
         let both = Partition::by_all(&[&sex, &race]);
         assert_eq!(both.column, "sex*race");
         assert_eq!(both.names, ["f*x", "f*y", "m*y"]);

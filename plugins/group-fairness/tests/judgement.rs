@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use stagewright_group_fairness::categories::Categories;
 use stagewright_group_fairness::judge::{Rules, Scored, judge};
 use stagewright_group_fairness::partition::Partition;
-use stagewright_group_fairness::report::{Failure, Report, Severity};
 use stagewright_group_fairness::tally::Outcome;
+use stagewright_stage::{Failure, Report, Series, Severity};
 
 /// SplitMix64: enough for a test.
 fn generator(mut state: u64) -> impl FnMut() -> u64 {
@@ -16,6 +16,10 @@ fn generator(mut state: u64) -> impl FnMut() -> u64 {
         let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
         mixed ^ (mixed >> 31)
     }
+}
+
+fn texts<'values>(values: impl IntoIterator<Item = Option<&'values str>>) -> Categories {
+    Categories::read(&Series::of_texts("column", values))
 }
 
 fn rules() -> Rules {
@@ -41,11 +45,11 @@ fn column(groups: &[(Option<&str>, usize, usize)]) -> Scored {
             names.push(name);
         }
     }
-    Scored { rows, partitions: vec![Partition::by_values("sex", &Categories::of_texts(names))] }
+    Scored { rows, partitions: vec![Partition::by_values("sex", &texts(names))] }
 }
 
 fn run(scored: &Scored, rules: &Rules) -> Result<Report, Failure> {
-    let mut report = Report::default();
+    let mut report = Report { metrics: Vec::new(), findings: Vec::new(), figures: Vec::new() };
     judge(scored, rules, &mut generator(7), || true, &mut report)?;
     Ok(report)
 }

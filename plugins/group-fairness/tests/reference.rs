@@ -16,8 +16,8 @@ use stagewright_group_fairness::categories::Categories;
 use stagewright_group_fairness::disparity::{DISPARITIES, against, between};
 use stagewright_group_fairness::judge::{Rules, Scored, judge};
 use stagewright_group_fairness::partition::Partition;
-use stagewright_group_fairness::report::{Label, Report};
 use stagewright_group_fairness::tally::{Outcome, Share, Tally, calibration};
+use stagewright_stage::{Label, Report, Series};
 
 const SETS: [&str; 5] = ["acs_income", "adult", "census_ma", "compas", "german"];
 
@@ -251,7 +251,9 @@ fn impact_ratios_equal_the_golden_ones() {
         (row, Outcome { positive: number("y", row) == 1.0, selected: score >= 0.5, score })
     });
     let rows: Vec<(usize, Outcome)> = rows.collect();
-    let partition = |name| Partition::by_values(name, &Categories::of_texts(texts(name).into_iter().map(Some)));
+    let partition = |name| {
+        Partition::by_values(name, &Categories::read(&Series::of_texts(name, texts(name).into_iter().map(Some))))
+    };
     let (first, second) = (partition("group"), partition("group2"));
     let both = Partition::by_all(&[&first, &second]);
     let scored = Scored { rows, partitions: vec![first, second, both] };
@@ -263,7 +265,7 @@ fn impact_ratios_equal_the_golden_ones() {
         alpha: 0.05,
         figures: true,
     };
-    let mut report = Report::default();
+    let mut report = Report { metrics: Vec::new(), findings: Vec::new(), figures: Vec::new() };
     judge(&scored, &rules, &mut || 0, || true, &mut report).unwrap();
     let value = |name: &str, labels: [&str; 2]| {
         let found = report.metrics.iter().find(|metric| {

@@ -1,33 +1,31 @@
 //! From a table and a pipeline's parameters to a report.
 
 use serde_json::json;
-use stagewright_group_fairness::check::check;
+use stagewright_group_fairness::GroupFairness;
 use stagewright_group_fairness::parameters::Parameters;
-use stagewright_group_fairness::report::{Failure, Report};
-use stagewright_group_fairness::table::{Column, Table, Values};
+use stagewright_stage::{Failure, FairnessChecker, Reader, Report, Series, Table, Values};
 
 /// 200 rows; of every ten, all women score 0.3 and all men 0.7, and the decisions say the opposite.
 fn table() -> Table {
-    let column = |name: &str, values| Column { name: name.to_owned(), values };
+    let woman = |row: i64| row % 10 < 5;
     let texts =
-        |value: fn(usize) -> &'static str| Values::Texts((0..200).map(|row| Some(value(row).to_owned())).collect());
-    let woman = |row: usize| row % 10 < 5;
-    Table {
-        columns: vec![
-            column("sex", texts(|row| if row % 10 < 5 { "f" } else { "m" })),
-            column("race", texts(|row| if row < 100 { "x" } else { "y" })),
-            column("age", Values::Integers((0..200).map(|row| Some(18 + row % 60)).collect())),
-            column("paid", Values::Integers((0..200).map(|row| Some(row % 2)).collect())),
-            column("score", Values::Numbers((0..200).map(|row| if woman(row) { 0.3 } else { 0.7 }).collect())),
-            column("prediction", Values::Integers((0..200).map(|row| Some(i64::from(woman(row)))).collect())),
-        ],
-    }
+        |name: &str, value: fn(i64) -> &'static str| Series::of_texts(name, (0..200).map(|row| Some(value(row))));
+    let integers = |name: &str, value: fn(i64) -> i64| Series::new(name, Values::Int64((0..200).map(value).collect()));
+    Table::new(vec![
+        texts("sex", |row| if row % 10 < 5 { "f" } else { "m" }),
+        texts("race", |row| if row < 100 { "x" } else { "y" }),
+        integers("age", |row| 18 + row % 60),
+        integers("paid", |row| row % 2),
+        Series::of_floats("score", (0..200).map(|row| if woman(row) { 0.3 } else { 0.7 }).collect()),
+        integers("prediction", |row| i64::from(row % 10 < 5)),
+    ])
+    .expect("a table")
 }
 
 fn run(mut parameters: serde_json::Value) -> Result<Report, Failure> {
     parameters["label"] = json!("paid");
     let parameters: Parameters = serde_json::from_value(parameters).expect("the parameters fit");
-    check(&table(), &parameters, &mut || 0, || true)
+    GroupFairness::check(&mut Reader::of(table()), None, parameters)
 }
 
 fn value(report: &Report, name: &str, labels: &[&str]) -> Option<f64> {

@@ -1,15 +1,16 @@
 //! From a table and parameters to a report: which columns are read, and as what.
 
+use stagewright_stage::{Failure, Reader, Report, Table};
+
 use crate::bootstrap::Settings;
 use crate::judge::{Rules, judge};
 use crate::parameters::Parameters;
-use crate::report::{Failure, Report};
-use crate::table::Table;
 
 impl Parameters {
-    /// The columns that are read.
-    pub fn columns(&self) -> impl Iterator<Item = &str> {
-        [&self.label, &self.prediction].into_iter().map(String::as_str)
+    /// Reads the columns that are named.
+    pub(crate) fn read(&self, rows: &mut Reader) -> Result<Table, Failure> {
+        self.check()?;
+        rows.read(&[&self.label, &self.prediction])
     }
 
     /// Refuses what the schema lets through when nobody asks it.
@@ -31,15 +32,14 @@ impl Parameters {
 }
 
 /// Evaluates the predictions in `table`.
-pub fn evaluate(
+pub(crate) fn evaluate(
     table: &Table,
     parameters: &Parameters,
     random: &mut impl FnMut() -> u64,
     keep_on: impl Fn() -> bool,
 ) -> Result<Report, Failure> {
-    parameters.check()?;
-    let actual = table.column("label", &parameters.label)?.numbers()?;
-    let predicted = table.column("prediction", &parameters.prediction)?.numbers()?;
+    let actual = table.numeric(&parameters.label)?;
+    let predicted = table.numeric(&parameters.prediction)?;
     let rules = Rules {
         quantile: parameters.quantile,
         bootstrap: Settings { replicates: parameters.bootstrap, confidence: parameters.confidence },

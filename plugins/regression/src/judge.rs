@@ -1,6 +1,6 @@
 //! From scored rows to a report.
 
-use crate::report::{Figure, Finding, Metric, Report, Severity};
+use stagewright_stage::{Figure, Finding, Metric, Report, Severity};
 
 use crate::bootstrap::{Settings, estimate};
 use crate::figures;
@@ -25,7 +25,7 @@ pub fn judge(
     random: &mut impl FnMut() -> u64,
     keep_on: impl Fn() -> bool,
 ) -> Report {
-    let mut report = Report::default();
+    let mut report = Report { metrics: Vec::new(), findings: Vec::new(), figures: Vec::new() };
     let mut tell = |severity, message| report.findings.push(Finding { severity, message, labels: Vec::new() });
     let count = |values: &[f64]| values.iter().filter(|value| !value.is_finite()).count();
     for (lacking, what) in [(count(actual), "label"), (count(predicted), "prediction")] {

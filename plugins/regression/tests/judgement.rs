@@ -2,7 +2,7 @@
 
 use stagewright_regression::bootstrap::Settings;
 use stagewright_regression::judge::{Rules, judge};
-use stagewright_regression::report::Report;
+use stagewright_stage::Report;
 
 /// SplitMix64: enough for a test.
 fn generator(mut state: u64) -> impl FnMut() -> u64 {

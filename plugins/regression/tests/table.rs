@@ -1,22 +1,21 @@
 //! From a table and a pipeline's parameters to a report.
 
 use serde_json::json;
-use stagewright_regression::evaluate::evaluate;
+use stagewright_regression::Regression;
 use stagewright_regression::parameters::Parameters;
-use stagewright_regression::report::{Failure, Report};
-use stagewright_regression::table::{Column, Table, Values};
+use stagewright_stage::{Evaluator, Failure, Reader, Report, Series, Table, Values};
 
 fn run(parameters: serde_json::Value) -> Result<Report, Failure> {
-    let column = |name: &str, values| Column { name: name.to_owned(), values };
-    let table = Table {
-        columns: vec![
-            column("city", Values::Texts(vec![Some("Ulm".to_owned()), None, None])),
-            column("count", Values::Integers(vec![Some(1), Some(2), None])),
-            column("prediction", Values::Numbers(vec![1.5, 2.5, 3.0])),
-        ],
-    };
+    let mut count = Series::new("count", Values::Int64(vec![1, 2, 0]));
+    count.valid = Some(vec![true, true, false]);
+    let table = Table::new(vec![
+        Series::of_texts("city", [Some("Ulm"), None, None]),
+        count,
+        Series::of_floats("prediction", vec![1.5, 2.5, 3.0]),
+    ])
+    .expect("a table");
     let parameters: Parameters = serde_json::from_value(parameters).expect("the parameters fit");
-    evaluate(&table, &parameters, &mut || 0, || true)
+    Regression::evaluate(&mut Reader::of(table), None, parameters)
 }
 
 #[test]
