@@ -14,6 +14,9 @@ pub enum StoreError {
     /// Another process writes to the repository.
     #[error("another process is writing to repository `{0}`; wait until it is done, or stop it")]
     InUse(String),
+    /// Something of this process is in the way.
+    #[error("repository `{0}` is busy: a transaction has been open for a minute; try again when the run is done")]
+    Busy(String),
     /// The repository refuses changes.
     #[error("repository `{0}` is locked read-only; `stagewright repo unlock {0}` allows changes again")]
     Locked(String),

@@ -21,7 +21,7 @@ use stagewright_core::Digest;
 
 use self::sled::SledEngine;
 use crate::{
-    Result, StoreError,
+    Result,
     files::Files,
     journal::{self, Position},
 };

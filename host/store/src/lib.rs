@@ -16,11 +16,13 @@
 //! 10. Nothing is atomic across repositories. Order protects: bytes, then the record that names them, then pointers.
 
 pub mod audit;
+pub mod diff;
 mod error;
 mod files;
 mod index;
 mod journal;
 mod pack;
+pub mod package;
 mod repository;
 mod rows;
 mod table;
@@ -34,7 +36,11 @@ pub use self::{
     audit::{Actor, Entry, SignedHead},
     error::{Result, StoreError},
     files::{Change, Observer},
-    repository::{Access, ArtifactReader, Hooks, Repository},
+    repository::{
+        Access, ArtifactReader, Hooks, Repository,
+        fsck::{Fsck, Problem},
+        gc::{Collected, Collection},
+    },
     rows::{ArtifactKind, Tombstone, Version},
     table::{StoredBatch, TableDigester, TableManifest, TableReader, TableWriter},
     transaction::{Ticket, Transaction},

@@ -140,9 +140,7 @@ impl PackWriter {
     /// Appends a chunk. It can be read after [`flush`](Self::flush), and is durable after [`sync`](Self::sync).
     pub(crate) fn append(&mut self, record: &Record) -> Result<Location> {
         if self.open.as_ref().is_some_and(|pack| pack.written + pack.buffer.len() as u64 >= PACK_BYTES) {
-            self.flush()?;
-            let full = self.open.take().filter(|pack| pack.dirty);
-            self.unsynced.extend(full.map(|pack| pack.handle));
+            self.close()?;
         }
         let pack = match &mut self.open {
             Some(pack) => pack,
@@ -165,6 +163,14 @@ impl PackWriter {
             self.flush()?;
         }
         Ok(location)
+    }
+
+    /// Leaves the open pack for a new one. Nothing of it is lost: what is unsynced still is.
+    pub(crate) fn close(&mut self) -> Result<()> {
+        self.flush()?;
+        let left = self.open.take().filter(|pack| pack.dirty);
+        self.unsynced.extend(left.map(|pack| pack.handle));
+        Ok(())
     }
 
     /// Hands everything appended to the operating system.
@@ -261,33 +267,42 @@ impl PackReader {
     }
 }
 
-/// Every record of a pack whose header can be followed, with whether its bytes are what the header says; the last
-/// entry may say where the rest is unreadable.
+/// Every record of a pack whose bytes are what its header says; whatever lies between them is passed over.
 pub(crate) fn scan(
     files: &Files,
     repository: &str,
     pack: u32,
-    mut visit: impl FnMut(Location, Digest, bool),
-) -> Result<u64> {
+    mut visit: impl FnMut(Location, Digest) -> Result<()>,
+) -> Result<()> {
     let handle = files.open_file(&path(pack))?;
     let len = handle.len()?;
     let reader = PackReader::new(files.clone(), repository.to_owned());
     let mut offset = 0;
     while offset + HEADER as u64 <= len {
-        let mut header = [0; HEADER];
-        if handle.read_at(offset, &mut header).is_err() || &header[..4] != MAGIC {
-            break;
+        let mut window = vec![0; (BUFFER_BYTES as u64).min(len - offset) as usize];
+        handle.read_at(offset, &mut window).map_err(StoreError::io("cannot read", path(pack)))?;
+        let header = window[..HEADER].to_vec();
+        if &header[..4] == MAGIC {
+            let number = |at: usize| u32::from_le_bytes([header[at], header[at + 1], header[at + 2], header[at + 3]]);
+            let mut digest = [0; Digest::LEN];
+            digest.copy_from_slice(&header[16..]);
+            let digest = Digest::from_bytes(digest);
+            let location = Location { pack, offset, raw: number(8), stored: number(12) };
+            if offset + location.footprint() <= len && reader.read(&digest, location).is_ok() {
+                visit(location, digest)?;
+                offset += location.footprint();
+                continue;
+            }
         }
-        let number = |at: usize| u32::from_le_bytes([header[at], header[at + 1], header[at + 2], header[at + 3]]);
-        let mut digest = [0; 32];
-        digest.copy_from_slice(&header[16..]);
-        let digest = Digest::from_bytes(digest);
-        let location = Location { pack, offset, raw: number(8), stored: number(12) };
-        if offset + location.footprint() > len {
-            break;
-        }
-        visit(location, digest, reader.read(&digest, location).is_ok());
-        offset += location.footprint();
+        // Not a record: look for the next one.
+        let next = window.windows(4).skip(1).position(|four| four == MAGIC).map(|at| at + 1);
+        offset += next.unwrap_or(window.len().saturating_sub(3).max(1)) as u64;
     }
-    Ok(offset)
+    Ok(())
+}
+
+/// The numbers and lengths of the packs there are.
+pub(crate) fn list(files: &Files) -> Result<Vec<(u32, u64)>> {
+    let names = files.list("packs")?;
+    Ok(names.iter().filter_map(|(name, len)| Some((name.strip_suffix(".pack")?.parse().ok()?, *len))).collect())
 }

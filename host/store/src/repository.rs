@@ -1,7 +1,10 @@
 //! One repository: a directory with its own lock, packs, journal, index, audit log and key.
 
+mod backup;
 pub(crate) mod commit;
+pub(crate) mod fsck;
 pub(crate) mod gate;
+pub(crate) mod gc;
 mod read;
 
 pub use self::read::ArtifactReader;
@@ -26,7 +29,7 @@ use crate::{
     files::{Files, Observer},
     index::{FOLD_BYTES, Index},
     journal::{self, JournalWriter, Position},
-    pack::{PackReader, PackWriter},
+    pack::{self, PackReader, PackWriter},
     rows,
     transaction::Transaction,
 };
@@ -370,9 +373,7 @@ fn load(
 }
 
 fn next_pack(files: &Files) -> Result<u32> {
-    let names = files.list("packs")?;
-    let numbers = names.iter().filter_map(|(name, _)| name.strip_suffix(".pack")?.parse::<u32>().ok());
-    Ok(numbers.max().map_or(0, |last| last + 1))
+    Ok(pack::list(files)?.iter().map(|(number, _)| number + 1).max().unwrap_or(0))
 }
 
 /// How many audit entries there are, and the hash of the last.

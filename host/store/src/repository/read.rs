@@ -20,6 +20,9 @@ use crate::{
 /// Rows are asked for in pages of this many.
 const PAGE: usize = 1000;
 
+/// Is given each row's key and value.
+type Visit<'a> = &'a mut dyn FnMut(&[u8], &[u8]) -> Result<()>;
+
 impl Shared {
     pub(crate) fn index(&self) -> RwLockReadGuard<'_, Index> {
         self.index.read().unwrap_or_else(PoisonError::into_inner)
@@ -76,7 +79,7 @@ impl Shared {
     }
 
     /// Every row whose key begins with `prefix`, page by page.
-    pub(crate) fn each(&self, prefix: &[u8], visit: &mut dyn FnMut(&[u8], &[u8]) -> Result<()>) -> Result<()> {
+    pub(crate) fn each(&self, prefix: &[u8], visit: Visit<'_>) -> Result<()> {
         let mut after: Option<Vec<u8>> = None;
         loop {
             let page = self.index().scan(prefix, after.as_deref(), PAGE, false)?;

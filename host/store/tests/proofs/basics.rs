@@ -1,32 +1,9 @@
 //! What a caller relies on, in one process.
 
-use std::path::Path;
+use stagewright_core::{Batch, Digest};
+use stagewright_store::{Access, ArtifactKind, Hooks, Repository, Store, StoreError, TableDigester, audit::bundle::Bundle};
 
-use stagewright_core::{Batch, Column, ColumnType, Digest, Field, Schema};
-use stagewright_store::{
-    Access, Actor, ArtifactKind, Hooks, Repository, Store, StoreError, TableDigester, audit::bundle::Bundle,
-};
-
-fn actor() -> Actor {
-    Actor { who: "ada".into(), at_ms: 1_700_000_000_000 }
-}
-
-fn open(directory: &Path) -> Repository {
-    Repository::open(directory, Access::Write, Hooks::default()).unwrap()
-}
-
-fn made() -> (tempfile::TempDir, std::path::PathBuf) {
-    let temporary = tempfile::tempdir().unwrap();
-    let directory = temporary.path().join("data");
-    Repository::create(&directory, "data", &actor()).unwrap();
-    (temporary, directory)
-}
-
-fn numbers(range: std::ops::Range<i64>) -> (Schema, Batch) {
-    let schema = Schema::new(vec![Field::new("n", ColumnType::Int64, false)]).unwrap();
-    let values = range.clone().flat_map(i64::to_le_bytes).collect();
-    (schema, Batch { rows: range.count() as u32, columns: vec![Column { values, ..Column::default() }] })
-}
+use crate::lab::{actor, made, numbers, open};
 
 #[test]
 fn what_was_committed_is_there_after_opening_again() {
