@@ -5,7 +5,8 @@ pub const LEAST_SHARE: f64 = 1e-4;
 
 /// Sorts the values, without those that are missing.
 pub fn sorted(values: &[f64]) -> Vec<f64> {
-    let mut sorted: Vec<f64> = values.iter().copied().filter(|value| !value.is_nan()).map(|value| value + 0.0).collect();
+    let mut sorted: Vec<f64> =
+        values.iter().copied().filter(|value| !value.is_nan()).map(|value| value + 0.0).collect();
     sorted.sort_unstable_by(f64::total_cmp);
     sorted
 }
@@ -21,8 +22,10 @@ pub fn quantile(sorted: &[f64], share: f64) -> Option<f64> {
 
 /// The inner edges of bins that hold equal shares of a sorted sample, each once.
 pub fn edges(sorted: &[f64], bins: usize) -> Vec<f64> {
-    let mut edges: Vec<f64> =
-        (1..bins).filter_map(|edge| quantile(sorted, edge as f64 / bins as f64)).filter(|edge| !edge.is_nan()).collect();
+    let mut edges: Vec<f64> = (1..bins)
+        .filter_map(|edge| quantile(sorted, edge as f64 / bins as f64))
+        .filter(|edge| !edge.is_nan())
+        .collect();
     edges.dedup();
     edges
 }
@@ -126,8 +129,7 @@ pub fn chi_squared(reference: &[u64], current: &[u64]) -> Option<(f64, u64)> {
         let expected = sum as f64 * column as f64 / total;
         (found as f64 - expected) * (found as f64 - expected) / expected
     };
-    let statistic = used()
-        .map(|(&before, &now)| term(before, before_sum, before + now) + term(now, now_sum, before + now))
-        .sum();
+    let statistic =
+        used().map(|(&before, &now)| term(before, before_sum, before + now) + term(now, now_sum, before + now)).sum();
     Some((statistic, freedom))
 }

@@ -171,8 +171,8 @@ fn pelz_good(n: f64, x: f64) -> f64 {
         let power = q.powf(odd * odd);
         sums[0] += power;
         sums[1] += power * (-z2 + pi2 / 4.0 * m2);
-        sums[2] += power
-            * (6.0 * z6 + 2.0 * z4 + (2.0 * z4 - 5.0 * z2) * pi2 / 4.0 * m2 + pi4 * (1.0 - 2.0 * z2) / 16.0 * m4);
+        sums[2] +=
+            power * (6.0 * z6 + 2.0 * z4 + (2.0 * z4 - 5.0 * z2) * pi2 / 4.0 * m2 + pi4 * (1.0 - 2.0 * z2) / 16.0 * m4);
         sums[3] += power
             * (-30.0 * z6 - 90.0 * z.powi(8)
                 + pi2 * (135.0 * z4 - 96.0 * z6) / 4.0 * m2

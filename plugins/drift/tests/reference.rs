@@ -78,9 +78,12 @@ fn every_count_of_the_reference_gives_its_figures() {
     let Some(reference) = json("data/reference/drift.json") else { return };
     let mut columns = 0;
     for (set, windows) in reference["sets"].as_object().expect("sets") {
-        for (name, column) in windows.as_array().expect("windows").iter().flat_map(|window| {
-            window["columns"].as_object().expect("columns").iter()
-        }) {
+        for (name, column) in windows
+            .as_array()
+            .expect("windows")
+            .iter()
+            .flat_map(|window| window["columns"].as_object().expect("columns").iter())
+        {
             let what = |figure: &str| format!("{set}.{name} {figure}");
             let (before, now) = (whole(&column["counts_ref"]), whole(&column["counts_ana"]));
             assert_close(&what("psi"), distance::psi(&before, &now), &column["psi"]);

@@ -211,9 +211,10 @@ mod tests {
     fn few_distinct_values_get_a_bin_each_and_zero_its_own() {
         let values: Vec<f64> = [-1.0, 0.0, 2.0, 3.0].iter().flat_map(|&value| [value; 5]).collect();
         let cuts = Cuts::learn(&values, 255, 3);
-        assert_eq!([-7.0, -1.0, 0.0, -0.0, 1.0, 2.0, 2.4, 2.6, 9.0].map(|value| cuts.bin(value)), [
-            0, 0, 1, 1, 2, 2, 2, 3, 3
-        ]);
+        assert_eq!(
+            [-7.0, -1.0, 0.0, -0.0, 1.0, 2.0, 2.4, 2.6, 9.0].map(|value| cuts.bin(value)),
+            [0, 0, 1, 1, 2, 2, 2, 3, 3]
+        );
         assert_eq!((cuts.count(), cuts.bin(f64::NAN)), (4, UNSEEN_MISSING));
     }
 

@@ -1,7 +1,7 @@
 //! The boosting loop: each tree is grown on the gradient of the loss that the trees before it left.
 
 use crate::bins::{Binned, Cuts};
-use crate::grow::{Grower, Ground, Grown};
+use crate::grow::{Ground, Grower, Grown};
 use crate::tree::Tree;
 
 /// What the trees are to predict.

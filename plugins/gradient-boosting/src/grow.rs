@@ -40,11 +40,8 @@ impl Grown {
         while let Some(node) = self.tree.nodes.get(place) {
             let feature = node.feature as usize;
             let bin = table.column(feature)[row];
-            let left = if usize::from(bin) >= cuts[feature].of_values() {
-                node.missing_left
-            } else {
-                bin <= self.bins[place]
-            };
+            let left =
+                if usize::from(bin) >= cuts[feature].of_values() { node.missing_left } else { bin <= self.bins[place] };
             match if left { node.left } else { node.right } {
                 Child::Node(next) => place = next as usize,
                 Child::Leaf(leaf) => return leaf as usize,

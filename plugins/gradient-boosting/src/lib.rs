@@ -8,4 +8,9 @@ pub mod boost;
 pub mod bytes;
 pub mod grow;
 pub mod model;
+pub mod train;
 pub mod tree;
+
+pub use train::{BoostedTrees, Trees};
+
+stagewright_stage::export!(model: BoostedTrees, Trees);

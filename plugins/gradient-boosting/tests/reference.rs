@@ -81,7 +81,8 @@ fn compas_is_learned_as_well_as_by_lightgbm() {
     });
     let numeric = ["age", "priors_count", "juv_fel_count", "juv_misd_count", "juv_other_count"];
     let features = numeric.iter().map(|name| (place(name), true));
-    let features = features.chain(["c_charge_degree", "sex", "race", "age_cat"].iter().map(|name| (place(name), false)));
+    let features =
+        features.chain(["c_charge_degree", "sex", "race", "age_cat"].iter().map(|name| (place(name), false)));
     let set = Set::by_five(kept.map(|(place, row)| (place, with_label_last(row, label))), features.collect());
     assert_eq!((set.training.len(), set.test.len()), (4_939, 1_233));
     assert_auc("compas", &set);
