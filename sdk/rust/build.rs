@@ -18,10 +18,6 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         let section = metadata::encode(&resolve, world, StringEncoding::UTF8, None)?;
         std::fs::write(Path::new(&out).join(format!("{name}.section")), section)?;
     }
-    // Cargo's build scripts speak to it through standard output.
-    #[expect(clippy::print_stdout, reason = "this is how a build script tells cargo what it reads")]
-    {
-        println!("cargo::rerun-if-changed={contract}");
-    }
+    println!("cargo::rerun-if-changed={contract}");
     Ok(())
 }

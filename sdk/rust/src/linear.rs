@@ -135,11 +135,8 @@ mod tests {
 
     #[test]
     fn a_dependent_column_gets_nothing_and_the_system_is_still_solved() {
-        let matrix = matrix(&[&[2.0], &[2.0, 2.0], &[0.0, 0.0, 1.0]]);
-        assert_eq!(
-            matrix.clone().factorize().solve(&[4.0, 4.0, 3.0]),
-            [2.0, 0.0, 3.0].map(|x: f64| x).to_vec().iter().map(|x| (x * 1e9).round() / 1e9).collect::<Vec<_>>()
-        );
+        let matrix = matrix(&[&[4.0], &[4.0, 4.0], &[0.0, 0.0, 1.0]]);
+        assert_eq!(matrix.factorize().solve(&[8.0, 8.0, 3.0]), [2.0, 0.0, 3.0]);
         assert!(Symmetric::zeros(0).factorize().solve(&[]).is_empty());
     }
 }

@@ -1,0 +1,63 @@
+//! The weights of scikit-learn's ridge regression on the wine data, and what is refused.
+
+use std::path::Path;
+
+use stagewright_ridge_regression::{Ridge, Weights, fit};
+use stagewright_stage::{Failure, Predictor, Reader, Series, Table, Trainer, Values, parse_parameters};
+
+/// Standardizes as the reference did.
+fn standardized(values: &[f64]) -> Vec<f64> {
+    let rows = values.len() as f64;
+    let mean = values.iter().sum::<f64>() / rows;
+    let deviation = (values.iter().map(|value| (value - mean).powi(2)).sum::<f64>() / rows).sqrt();
+    values.iter().map(|value| (value - mean) / deviation).collect()
+}
+
+#[test]
+fn weights_equal_scikit_learns_on_the_wine_data() {
+    let data = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../../../shared/data"));
+    if !data.exists() {
+        eprintln!("skipped: the reference data is absent");
+        return;
+    }
+    let (mut header, mut rows) = (Vec::new(), Vec::<(Vec<f64>, &str)>::new());
+    for colour in ["red", "white"] {
+        let text = std::fs::read_to_string(data.join(format!("wine_quality/winequality-{colour}.csv"))).unwrap();
+        let mut lines = text.lines();
+        header = lines.next().unwrap().split(';').map(|name| name.trim_matches('"').to_owned()).collect();
+        rows.extend(lines.map(|line| (line.split(';').map(|cell| cell.parse().unwrap()).collect(), colour)));
+    }
+    let training: Vec<_> = rows.iter().enumerate().filter(|(row, _)| row % 5 != 0).map(|(_, row)| row).collect();
+    let column = |place: usize| training.iter().map(|(cells, _)| cells[place]).collect::<Vec<f64>>();
+    let mut columns: Vec<Series> =
+        (0..11).map(|place| Series::of_floats(&header[place], standardized(&column(place)))).collect();
+    columns.push(Series::of_texts("type", training.iter().map(|(_, colour)| Some(*colour))));
+    columns.push(Series::of_floats("quality", column(11)));
+    let fitted = fit(&Table::new(columns).unwrap(), "quality", 1.0).unwrap();
+
+    let reference = std::fs::read_to_string(data.join("reference/coef/wine.ridge.json")).unwrap();
+    let reference: serde_json::Value = serde_json::from_str(&reference).unwrap();
+    let mut found = fitted.weights.clone();
+    let intercept = found.remove(fitted.encoding.constant());
+    assert!((intercept - reference["intercept"][0].as_f64().unwrap()).abs() < 1e-9);
+    for (found, expected) in found.iter().zip(reference["coef"][0].as_array().unwrap()) {
+        assert!((found - expected.as_f64().unwrap()).abs() < 1e-9, "{found} {expected}");
+    }
+}
+
+#[test]
+fn a_trained_model_predicts_its_line_and_spoilt_weights_are_refused() {
+    let table = Table::new(vec![
+        Series::new("x", Values::Int64(vec![1, 2, 3, 4])),
+        Series::of_floats("y", vec![3.0, 5.0, 7.0, 9.0]),
+    ]);
+    let parameters = parse_parameters(r#"{"label": "y", "l2": 0}"#).unwrap();
+    let mut reader = Reader::of(table.unwrap());
+    let bytes = Ridge::train(&mut reader, None, parameters).unwrap();
+    let model = Weights::load(&bytes, reader.fields()).unwrap();
+    let answer = model.predict(&Table::new(vec![Series::new("x", Values::Int64(vec![10]))]).unwrap()).unwrap();
+    assert!((answer.numeric("prediction").unwrap()[0] - 21.0).abs() < 1e-9);
+    assert!(matches!(Weights::load(&bytes[1..], reader.fields()), Err(Failure::InvalidState(_))));
+    let negative = parse_parameters(r#"{"label": "y", "l2": -1}"#).unwrap();
+    assert!(matches!(Ridge::train(&mut reader, None, negative), Err(Failure::InvalidParameter(_))));
+}
