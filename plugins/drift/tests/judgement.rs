@@ -9,8 +9,8 @@ fn even(rows: usize, shift: f64) -> Series {
 }
 
 fn observe(before: Vec<Series>, now: Vec<Series>, parameters: Parameters) -> Report {
-    let reader = |columns| Reader::of(Table::new(columns).unwrap());
-    Drift::observe(&mut reader(before), &mut reader(now), None, parameters).unwrap()
+    let reader = |columns| Reader::of(Table::new(columns).expect("a table"));
+    Drift::observe(&mut reader(before), &mut reader(now), None, parameters).expect("a report")
 }
 
 fn findings(report: &Report) -> Vec<(Severity, &str)> {

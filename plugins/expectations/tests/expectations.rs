@@ -10,7 +10,7 @@ fn people() -> Table {
         Series { valid: Some(vec![true, true, true, false]), ..Series::of_floats("age", vec![30.0, -5.0, 50.0, 0.0]) },
         Series::of_texts("name", [Some("Ada"), Some("Größe"), None, Some("新")]),
     ])
-    .unwrap()
+    .expect("a table")
 }
 
 fn validate(table: Table, parameters: serde_json::Value) -> Result<Report, Failure> {
@@ -18,7 +18,7 @@ fn validate(table: Table, parameters: serde_json::Value) -> Result<Report, Failu
 }
 
 fn messages(parameters: serde_json::Value) -> Vec<String> {
-    validate(people(), parameters).unwrap().findings.into_iter().map(|finding| finding.message).collect()
+    validate(people(), parameters).expect("a report").findings.into_iter().map(|finding| finding.message).collect()
 }
 
 #[test]

@@ -134,7 +134,7 @@ fn greedy_bounds(distinct: &[(f64, usize)], most_bins: usize, rows: usize, least
             }
         }
     } else {
-        let most_bins = if least_rows > 0 { most_bins.min(rows / least_rows).max(1) } else { most_bins };
+        let most_bins = most_bins.min(rows / least_rows.max(1)).max(1);
         let mean = rows as f64 / most_bins as f64;
         // A value that fills a bin alone gets one; the rest share what is left.
         let big: Vec<bool> = distinct.iter().map(|&(_, count)| count as f64 >= mean).collect();

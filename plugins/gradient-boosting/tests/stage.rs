@@ -8,7 +8,7 @@ const ROWS: usize = 400;
 
 /// A label that follows from a number and a word, with gaps in the number.
 fn people() -> Vec<Series> {
-    let number = |row: usize| if row % 7 == 0 { f64::NAN } else { (row * 37 % 100) as f64 };
+    let number = |row: usize| if row.is_multiple_of(7) { f64::NAN } else { (row * 37 % 100) as f64 };
     let word = |row: usize| ["Größe", "新", "plain"][row % 3];
     let rich = |row: usize| number(row) > 50.0 || word(row) == "新";
     vec![
@@ -28,7 +28,7 @@ fn train(columns: Vec<Series>, parameters: Parameters) -> Result<Vec<u8>, Failur
 }
 
 fn message(result: Result<Vec<u8>, Failure>) -> String {
-    format!("{:?}", result.unwrap_err())
+    format!("{:?}", result.expect_err("a refusal"))
 }
 
 #[test]
