@@ -1,8 +1,47 @@
 //! Stagewright as a library: the machine-learning lifecycle without a server, a terminal or a clock of its own.
 //!
-//! A pipeline file is [read](file), [planned](plan) and run; every stage's result is kept under its run key, so a stage
-//! runs once for each combination of component, parameters, inputs and seed.
+//! A pipeline file is [read](file), [planned](plan) and [run]; every stage's result is kept under its run key, so a
+//! stage runs once for each combination of component, parameters, inputs and seed. A run can be [verified](verify),
+//! [compared](compare) and [traced](lineage). Data comes in and goes out through [`ingest`].
 
+pub mod code;
+pub mod compare;
+pub mod data;
+mod error;
+pub mod execute;
 pub mod file;
+pub mod ingest;
+pub mod lineage;
+pub mod memo;
 pub mod params;
 pub mod plan;
+pub mod project;
+pub mod run;
+pub mod verify;
+
+pub use stagewright_runtime as runtime;
+pub use stagewright_store as store;
+
+pub use self::{
+    error::{Error, Result},
+    project::{Clock, Project, Surroundings},
+};
+
+use stagewright_core::{Digest, Report, canonical, record::StageLog};
+
+/// A report of a run.
+///
+/// # Errors
+/// There is none of this digest, or it is damaged.
+pub fn report(project: &Project, digest: &Digest) -> Result<Report> {
+    execute::report(project, digest)
+}
+
+/// What a step said while it ran.
+///
+/// # Errors
+/// There is none of this digest, or it is damaged.
+pub fn log(project: &Project, digest: &Digest) -> Result<StageLog> {
+    canonical::from_slice(&project.store.ledger.bytes(digest)?)
+        .map_err(|error| Error::Invalid(format!("artifact {digest} is no log: {error}")))
+}

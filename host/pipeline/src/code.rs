@@ -1,0 +1,171 @@
+//! The code repository as people use it: components become versions of plugins.
+
+use std::{
+    collections::BTreeMap,
+    fs,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use serde::Serialize;
+use stagewright_core::{Digest, Name, Schema, VersionRef, canonical, record::{PluginRecord, Used}};
+use stagewright_runtime::{CancelToken, Component, Metadata};
+use stagewright_store::{ArtifactKind, Version};
+
+use crate::{
+    error::{Error, Result},
+    plan::Catalog,
+    project::Project,
+    run::chain,
+};
+
+/// The collection of plugins in the code repository, by the component's digest.
+const PLUGINS: &str = "plugin";
+/// No component is larger.
+const MOST_BYTES: u64 = 256 << 20;
+
+/// What adding a component made.
+#[derive(Clone, Debug, Serialize)]
+pub struct Added {
+    /// The version.
+    pub version: Version,
+    /// Whether the latest version was equal already, so that no new one was made.
+    pub unchanged: bool,
+    /// What the plugin is.
+    pub plugin: PluginRecord,
+}
+
+/// The components that a path stands for: itself, or the `.wasm` files of a folder, sorted.
+///
+/// # Errors
+/// The folder cannot be read, or holds none.
+pub fn files(path: &Path) -> Result<Vec<PathBuf>> {
+    if !path.is_dir() {
+        return Ok(vec![path.to_owned()]);
+    }
+    let entries = fs::read_dir(path).map_err(|source| Error::io("cannot read", path, source))?;
+    let mut files: Vec<PathBuf> = entries
+        .filter_map(|entry| Some(entry.ok()?.path()))
+        .filter(|path| path.extension().is_some_and(|ending| ending == "wasm"))
+        .collect();
+    files.sort();
+    match files.is_empty() {
+        true => Err(Error::Invalid(format!("{} holds no .wasm files", path.display()))),
+        false => Ok(files),
+    }
+}
+
+/// Checks a component and adds it as a new version. One equal to the latest version makes none.
+///
+/// # Errors
+/// The file is not a component of the contract, or cannot be stored.
+pub fn add(project: &Project, path: &Path, name: Option<&Name>, message: &str) -> Result<Added> {
+    let stem = path.file_stem().map(|stem| stem.to_string_lossy().into_owned()).unwrap_or_default();
+    let name = match name {
+        Some(name) => name.clone(),
+        None => stem.parse()?,
+    };
+    let (component, plugin) = inspect_file(project, path)?;
+    let code = &project.store.code;
+    let latest = code.log(&name)?.into_iter().next();
+    if let Some(latest) = latest.as_ref().filter(|latest| latest.digest == plugin.digest) {
+        return Ok(Added { version: latest.clone(), unchanged: true, plugin });
+    }
+    let mut transaction = code.begin(&project.actor())?;
+    transaction.put_bytes(component.bytes())?;
+    transaction.put_record(PLUGINS, plugin.digest.as_bytes(), &canonical::to_vec(&plugin))?;
+    transaction.set_version(&name, plugin.digest, ArtifactKind::Plugin, latest.map(|latest| latest.number), message);
+    let mut versions = transaction.commit()?;
+    let version = versions.pop().ok_or_else(|| Error::Invalid("the commit made no version".to_owned()))?;
+    Ok(Added { version, unchanged: false, plugin })
+}
+
+/// What the component in a file is, without adding it.
+///
+/// # Errors
+/// The file is not a component of the contract.
+pub fn inspect_file(project: &Project, path: &Path) -> Result<(Component, PluginRecord)> {
+    let size = fs::metadata(path).map_err(|source| Error::io("cannot read", path, source))?.len();
+    if size > MOST_BYTES {
+        return Err(Error::Invalid(format!("{} has {size} bytes; a component has at most {MOST_BYTES}", path.display())));
+    }
+    let component = Component::new(fs::read(path).map_err(|source| Error::io("cannot read", path, source))?);
+    let inspection = project
+        .pool
+        .inspect(&component, &CancelToken::new())
+        .map_err(|source| Error::Stage { what: format!("{} cannot be a plugin", path.display()), source })?;
+    let plugin = PluginRecord {
+        digest: component.digest(),
+        bytes: size,
+        metadata: metadata(&inspection.metadata),
+        imports: inspection.imports,
+        stages: inspection.stages,
+    };
+    Ok((component, plugin))
+}
+
+fn metadata(metadata: &Metadata) -> BTreeMap<String, String> {
+    let fields = [
+        ("name", &metadata.name),
+        ("version", &metadata.version),
+        ("description", &metadata.description),
+        ("licence", &metadata.licence),
+        ("authors", &metadata.authors),
+        ("source", &metadata.source),
+    ];
+    fields.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value.clone()?))).collect()
+}
+
+/// A version of a plugin and what it is.
+///
+/// # Errors
+/// There is no such version, or it is damaged.
+pub fn plugin(project: &Project, wanted: &VersionRef) -> Result<(Version, PluginRecord)> {
+    let version = project.store.code.resolve(wanted)?;
+    let record = project.store.code.record(PLUGINS, version.digest.as_bytes())?;
+    let record = record.and_then(|bytes| canonical::from_slice(&bytes).ok());
+    match record.filter(|_| version.kind == ArtifactKind::Plugin) {
+        Some(record) => Ok((version, record)),
+        None => Err(Error::Invalid(format!("`{wanted}` in the code repository is a {}, not a plugin", version.kind.as_str()))),
+    }
+}
+
+impl Catalog for Project {
+    fn data(&self, version: &VersionRef) -> Result<(Used, Schema), String> {
+        let data = &self.store.data;
+        let found = data.resolve(version).map_err(|error| match error {
+            stagewright_store::StoreError::NoVersion { wanted, hint, .. } => {
+                let hint = hint.unwrap_or_else(|| "`stagewright data add` makes one".to_owned());
+                format!("there is no data set `{wanted}`; {hint}")
+            }
+            error => chain(&error),
+        })?;
+        let table = data.table(&found.digest).map_err(|error| chain(&error))?;
+        Ok((used(found), table.schema().clone()))
+    }
+
+    fn plugin(&self, version: &VersionRef) -> Result<(Used, Arc<PluginRecord>), String> {
+        match plugin(self, version) {
+            Ok((found, record)) => Ok((used(found), Arc::new(record))),
+            Err(Error::Store(stagewright_store::StoreError::NoVersion { wanted, hint, .. })) => {
+                let hint = hint.unwrap_or_else(|| "`stagewright plugin add` adds one".to_owned());
+                Err(format!("there is no plugin `{wanted}`; {hint}"))
+            }
+            Err(error) => Err(chain(&error)),
+        }
+    }
+}
+
+fn used(version: Version) -> Used {
+    Used { name: version.name, number: version.number, digest: version.digest }
+}
+
+/// The kinds of stage that a component exports, for listings.
+pub fn kinds(plugin: &PluginRecord) -> String {
+    plugin.stages.iter().map(|stage| stage.kind.as_str()).collect::<Vec<_>>().join(", ")
+}
+
+/// What the code repository knows of a component by its digest.
+pub(crate) fn record(project: &Project, digest: &Digest) -> Option<PluginRecord> {
+    canonical::from_slice(&project.store.code.record(PLUGINS, digest.as_bytes()).ok()??).ok()
+}

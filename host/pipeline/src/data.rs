@@ -1,0 +1,315 @@
+//! The data repository as people use it: files become versions, versions are shown, compared and written to files.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs::File,
+    path::Path,
+};
+
+use serde::Serialize;
+use stagewright_core::{Batch, Digest, Name, Schema, VersionRef, canonical, name::NameError};
+use stagewright_store::{ArtifactKind, TableReader, Version};
+
+use crate::{
+    error::{Error, Result},
+    ingest::{self, ColumnProfile, Options, Profiler},
+    project::Project,
+};
+
+/// What adding a file made.
+#[derive(Clone, Debug, Serialize)]
+pub struct Added {
+    /// The version.
+    pub version: Version,
+    /// Whether the latest version was equal already, so that no new one was made.
+    pub unchanged: bool,
+    /// The columns.
+    pub schema: Schema,
+    /// The number of rows.
+    pub rows: u64,
+    /// What the reader decided by itself.
+    pub notes: Vec<String>,
+}
+
+/// Reads a file into a new version of a table. A file equal to the latest version makes none.
+///
+/// # Errors
+/// The file cannot be read, or the table not be stored.
+pub fn add(project: &Project, name: &Name, path: &Path, options: &Options, message: &str) -> Result<Added> {
+    let mut stream = ingest::open(path, options)?;
+    let schema = stream.schema().clone();
+    let data = &project.store.data;
+    let mut transaction = data.begin(&project.actor())?;
+    let (mut writer, mut rows) = (transaction.put_table(&schema), 0);
+    for batch in &mut stream {
+        let batch = batch?;
+        rows += u64::from(batch.rows);
+        writer.write(&batch)?;
+    }
+    let digest = writer.finish()?;
+    let notes = stream.notes().to_vec();
+    let latest = data.log(name)?.into_iter().next();
+    if let Some(latest) = latest.as_ref().filter(|latest| latest.digest == digest) {
+        return Ok(Added { version: latest.clone(), unchanged: true, schema, rows, notes });
+    }
+    transaction.set_version(name, digest, ArtifactKind::Table, latest.map(|latest| latest.number), message);
+    let mut versions = transaction.commit()?;
+    let version = versions.pop().ok_or_else(|| Error::Invalid("the commit made no version".to_owned()))?;
+    Ok(Added { version, unchanged: false, schema, rows, notes })
+}
+
+/// A name and its latest version.
+#[derive(Clone, Debug, Serialize)]
+pub struct Listed {
+    /// The latest version.
+    pub latest: Version,
+    /// How many versions there are.
+    pub versions: usize,
+    /// The tags, with the number that each stands for.
+    pub tags: BTreeMap<Name, u64>,
+    /// For tables, the number of rows.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rows: Option<u64>,
+    /// For tables, the number of columns.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub columns: Option<usize>,
+}
+
+/// Every name of a repository that has versions of this kind.
+///
+/// # Errors
+/// The repository cannot be read.
+pub fn list(repository: &stagewright_store::Repository, kind: ArtifactKind) -> Result<Vec<Listed>> {
+    let mut listed = Vec::new();
+    for name in repository.names()? {
+        let log = repository.log(&name)?;
+        let versions = log.len();
+        let Some(latest) = log.into_iter().next().filter(|latest| latest.kind == kind) else { continue };
+        let table = if kind == ArtifactKind::Table { repository.table(&latest.digest).ok() } else { None };
+        listed.push(Listed {
+            versions,
+            tags: repository.tags(&name)?.into_iter().collect(),
+            rows: table.as_ref().map(TableReader::rows),
+            columns: table.as_ref().map(|table| table.schema().len()),
+            latest,
+        });
+    }
+    Ok(listed)
+}
+
+/// A version of a table, to look at.
+#[derive(Clone, Debug, Serialize)]
+pub struct Shown {
+    /// The version.
+    pub version: Version,
+    /// The number of rows.
+    pub rows: u64,
+    /// What the columns hold.
+    pub columns: Vec<ColumnProfile>,
+    /// The first rows, each value as text; none where it is missing.
+    pub head: Vec<Vec<Option<String>>>,
+}
+
+/// Shows a version: what its columns hold, and its first rows.
+///
+/// # Errors
+/// There is no such version, or it is damaged.
+pub fn show(project: &Project, wanted: &VersionRef, rows: usize) -> Result<Shown> {
+    let (version, table) = table(project, wanted)?;
+    let mut profiler = Profiler::new(table.schema().clone());
+    let mut head = Vec::new();
+    for position in 0..table.batches() {
+        let batch = table.batch(position)?;
+        profiler.push(&batch);
+        for row in 0..(batch.rows as usize).min(rows.saturating_sub(head.len())) {
+            head.push(row_texts(&batch, table.schema(), row));
+        }
+    }
+    Ok(Shown { version, rows: table.rows(), columns: profiler.finish(), head })
+}
+
+/// The table of a version.
+fn table(project: &Project, wanted: &VersionRef) -> Result<(Version, TableReader)> {
+    let version = project.store.data.resolve(wanted)?;
+    let table = project.store.data.table(&version.digest)?;
+    Ok((version, table))
+}
+
+fn row_texts(batch: &Batch, schema: &Schema, row: usize) -> Vec<Option<String>> {
+    use stagewright_core::ColumnType;
+    let value = |(column, field): (&stagewright_core::Column, &stagewright_core::Field)| {
+        column.is_valid(row).then(|| match field.column_type {
+            ColumnType::Boolean => (column.values[row / 8] >> (row % 8) & 1 == 1).to_string(),
+            ColumnType::Int64 => column.ints().nth(row).unwrap_or_default().to_string(),
+            ColumnType::Timestamp => format!("{} µs", column.ints().nth(row).unwrap_or_default()),
+            ColumnType::Float64 => column.floats().nth(row).unwrap_or_default().to_string(),
+            ColumnType::Text | ColumnType::Category => column.text(row).unwrap_or_default().to_owned(),
+        })
+    };
+    batch.columns.iter().zip(schema.fields()).map(value).collect()
+}
+
+/// Two versions of a table, compared.
+#[derive(Clone, Debug, Serialize)]
+pub struct Diff {
+    /// The first.
+    pub before: Version,
+    /// The second.
+    pub after: Version,
+    /// Columns that only the second has, or that changed: `name: type`.
+    pub columns_added: Vec<String>,
+    /// Columns that only the first has, or that changed.
+    pub columns_removed: Vec<String>,
+    /// Rows of the second that are not in the first, counted as often as they occur; none where the columns differ.
+    pub rows_added: Option<u64>,
+    /// Rows of the first that are not in the second.
+    pub rows_removed: Option<u64>,
+    /// Rows that both hold.
+    pub rows_kept: Option<u64>,
+    /// What each column holds in both.
+    pub columns: Vec<ColumnDiff>,
+}
+
+/// A column in both versions.
+#[derive(Clone, Debug, Serialize)]
+pub struct ColumnDiff {
+    /// In the first; none where it has no such column.
+    pub before: Option<ColumnProfile>,
+    /// In the second.
+    pub after: Option<ColumnProfile>,
+}
+
+/// Compares two versions of a table, or of two tables. Rows are compared as wholes, wherever they stand.
+///
+/// # Errors
+/// There is no such version, or one is damaged.
+pub fn diff(project: &Project, before: &VersionRef, after: &VersionRef) -> Result<Diff> {
+    let (old_version, old) = table(project, before)?;
+    let (new_version, new) = table(project, after)?;
+    let described = |table: &TableReader| -> BTreeSet<String> {
+        let fields = table.schema().fields().iter();
+        fields.map(|field| format!("{}: {}", field.name, field.column_type.as_str())).collect()
+    };
+    let (old_columns, new_columns) = (described(&old), described(&new));
+    let comparable = old_columns == new_columns;
+    // Batches that both share hold the same rows; only the others are read row by row.
+    let digests = |table: &TableReader| table.manifest().batches.iter().map(|batch| batch.digest).collect::<Vec<_>>();
+    let mut shared: BTreeMap<Digest, i64> = BTreeMap::new();
+    digests(&old).into_iter().for_each(|digest| *shared.entry(digest).or_default() += 1);
+    digests(&new).into_iter().for_each(|digest| *shared.entry(digest).or_default() -= 1);
+    let mut counts: BTreeMap<[u8; 16], i64> = BTreeMap::new();
+    let mut profiles = Vec::new();
+    for (table, sign) in [(&old, 1), (&new, -1)] {
+        let mut profiler = Profiler::new(table.schema().clone());
+        for position in 0..table.batches() {
+            let batch = table.batch(position)?;
+            profiler.push(&batch);
+            let digest = table.manifest().batches[position].digest;
+            let surplus = shared.get_mut(&digest).filter(|count| **count * sign > 0);
+            if let (true, Some(surplus)) = (comparable, surplus) {
+                *surplus -= sign;
+                for row in 0..batch.rows as usize {
+                    *counts.entry(row_hash(&batch, table.schema(), row)).or_default() += sign;
+                }
+            }
+        }
+        profiles.push(profiler.finish());
+    }
+    let sum = |sign: i64| counts.values().map(|count| (count * sign).max(0) as u64).sum::<u64>();
+    let (removed, added) = (sum(1), sum(-1));
+    let after_profiles = profiles.pop().unwrap_or_default();
+    let before_profiles = profiles.pop().unwrap_or_default();
+    let find = |all: &[ColumnProfile], name: &str| all.iter().find(|profile| profile.name == name).cloned();
+    let mut names: Vec<&str> = before_profiles.iter().map(|profile| profile.name.as_str()).collect();
+    names.extend(after_profiles.iter().map(|p| p.name.as_str()).filter(|name| find(&before_profiles, name).is_none()));
+    let columns = names
+        .iter()
+        .map(|name| ColumnDiff { before: find(&before_profiles, name), after: find(&after_profiles, name) })
+        .collect();
+    Ok(Diff {
+        before: old_version,
+        after: new_version,
+        columns_added: new_columns.difference(&old_columns).cloned().collect(),
+        columns_removed: old_columns.difference(&new_columns).cloned().collect(),
+        rows_added: comparable.then_some(added),
+        rows_removed: comparable.then_some(removed),
+        rows_kept: comparable.then(|| old.rows() - removed),
+        columns,
+    })
+}
+
+/// A row's values, whatever batch it stands in.
+fn row_hash(batch: &Batch, schema: &Schema, row: usize) -> [u8; 16] {
+    let texts = row_texts(batch, schema, row);
+    let digest = canonical::digest(&texts);
+    let mut hash = [0; 16];
+    hash.copy_from_slice(&digest.as_bytes()[..16]);
+    hash
+}
+
+/// Gives a version a further name, or moves that name to it.
+///
+/// # Errors
+/// There is no such version, or the tag is no tag.
+pub fn tag(repository: &stagewright_store::Repository, project: &Project, wanted: &VersionRef, tag: &str) -> Result<Version> {
+    let version = repository.resolve(wanted)?;
+    let valid = matches!(tag.parse(), Ok(stagewright_core::Selector::Tag(_)));
+    if !valid {
+        return Err(NameError::Selector(tag.to_owned()).into());
+    }
+    let mut transaction = repository.begin(&project.actor())?;
+    transaction.tag(&version, &tag.parse()?);
+    transaction.commit()?;
+    Ok(version)
+}
+
+/// Deletes a version; its tombstone and the audit log say that it was there.
+///
+/// # Errors
+/// There is no such version.
+pub fn delete(
+    repository: &stagewright_store::Repository,
+    project: &Project,
+    wanted: &VersionRef,
+    reason: &str,
+) -> Result<Version> {
+    let version = repository.resolve(wanted)?;
+    let mut transaction = repository.begin(&project.actor())?;
+    for (tag, number) in repository.tags(&version.name)? {
+        if number == version.number {
+            transaction.untag(&version.name, &tag);
+        }
+    }
+    transaction.delete_version(&version, reason);
+    transaction.commit()?;
+    Ok(version)
+}
+
+/// Writes a version to a file, in the format that the file's ending names.
+///
+/// # Errors
+/// There is no such version, the ending is unknown, or the file cannot be written.
+pub fn export(project: &Project, wanted: &VersionRef, path: &Path) -> Result<Version> {
+    let format = match path.extension().and_then(|ending| ending.to_str()) {
+        Some("csv") => ingest::Export::Csv,
+        Some("parquet") => ingest::Export::Parquet,
+        Some("jsonl" | "ndjson") => ingest::Export::JsonLines,
+        Some("arrow" | "feather") => ingest::Export::ArrowIpc,
+        _ => {
+            let message = format!("{} has no ending that names a format: .csv, .parquet, .jsonl or .arrow", path.display());
+            return Err(Error::Invalid(message));
+        }
+    };
+    let (version, table) = table(project, wanted)?;
+    let file = File::create(path).map_err(|source| Error::io("cannot write", path, source))?;
+    let shown = path.display().to_string();
+    let batches = (0..table.batches()).map(|position| {
+        let unreadable = |error: stagewright_store::StoreError| ingest::IngestError::File {
+            file: wanted.to_string(),
+            problem: crate::run::chain(&error),
+        };
+        table.batch(position).map_err(unreadable)
+    });
+    ingest::export(&shown, table.schema(), batches, format, std::io::BufWriter::new(file))?;
+    Ok(version)
+}

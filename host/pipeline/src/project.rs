@@ -1,0 +1,175 @@
+//! A project: a directory with settings, four repositories and a cache.
+
+use std::{
+    collections::BTreeMap,
+    ffi::OsString,
+    fs,
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use stagewright_core::Digest;
+use stagewright_runtime::{Component, DirCache, Limits, WorkerPool};
+use stagewright_store::{Access, Actor, Hooks, Store};
+
+use crate::{
+    error::{Error, Result},
+    file::Settings,
+};
+
+/// The settings' file.
+pub const SETTINGS_FILE: &str = "stagewright.toml";
+/// The directory of everything that is stored.
+pub const STORE_DIRECTORY: &str = ".stagewright";
+
+/// Where time comes from: the daemon passes the system's, a test its own.
+pub trait Clock: Send + Sync {
+    /// Milliseconds since 1970-01-01T00:00:00Z.
+    fn now_ms(&self) -> u64;
+    /// Time that never runs backwards, from any start.
+    fn steady(&self) -> Duration;
+}
+
+/// What a project is given by its surroundings.
+#[derive(Clone)]
+pub struct Surroundings {
+    /// Where time comes from.
+    pub clock: Arc<dyn Clock>,
+    /// Who acts.
+    pub author: String,
+    /// The command that runs a worker process.
+    pub worker: Vec<OsString>,
+    /// Stages at once, where the settings do not say.
+    pub cores: usize,
+    /// This program's version.
+    pub version: String,
+}
+
+/// An open project.
+pub struct Project {
+    /// Its directory.
+    pub root: PathBuf,
+    /// Its settings.
+    pub settings: Settings,
+    /// Its repositories.
+    pub store: Store,
+    pub(crate) surroundings: Surroundings,
+    pub(crate) pool: WorkerPool,
+    components: Mutex<BTreeMap<Digest, Component>>,
+}
+
+impl Project {
+    /// The nearest directory upward from `start` that holds a project.
+    pub fn find(start: &Path) -> Option<PathBuf> {
+        start.ancestors().find(|directory| directory.join(SETTINGS_FILE).is_file()).map(Path::to_owned)
+    }
+
+    /// Makes a project in a directory, which is made if need be. Settings that are there already are kept.
+    ///
+    /// # Errors
+    /// There is a project already, or the operating system refuses.
+    pub fn create(root: &Path, name: &str, surroundings: &Surroundings) -> Result<()> {
+        let store = root.join(STORE_DIRECTORY);
+        if store.exists() {
+            return Err(Error::Exists(root.display().to_string()));
+        }
+        let settings = root.join(SETTINGS_FILE);
+        let write = || -> std::io::Result<()> {
+            fs::create_dir_all(root.join("pipelines"))?;
+            if !settings.exists() {
+                fs::write(&settings, Settings::TEMPLATE.replace("PROJECT", &name.escape_default().to_string()))?;
+            }
+            Ok(())
+        };
+        write().map_err(|source| Error::io("cannot write", root, source))?;
+        let actor = Actor { who: surroundings.author.clone(), at_ms: surroundings.clock.now_ms() };
+        Ok(Store::create(&store, &actor)?)
+    }
+
+    /// Opens the project in a directory.
+    ///
+    /// # Errors
+    /// There is none, its settings are wrong, or a repository cannot be opened.
+    pub fn open(
+        root: &Path,
+        access: Access,
+        surroundings: &Surroundings,
+        progress: &dyn Fn(&str),
+    ) -> Result<Self> {
+        let settings = Self::settings(root)?;
+        let directory = root.join(STORE_DIRECTORY);
+        if !directory.is_dir() {
+            return Err(Error::NoProject(root.display().to_string()));
+        }
+        let store = Store::open(&directory, access, Hooks { progress: Some(progress), ..Hooks::default() })?;
+        let pool = Self::pool_with(&settings, surroundings, DirCache::new(directory.join("cache/compiled")));
+        Ok(Self {
+            root: root.to_owned(),
+            settings,
+            store,
+            surroundings: surroundings.clone(),
+            pool,
+            components: Mutex::default(),
+        })
+    }
+
+    /// A project's settings.
+    ///
+    /// # Errors
+    /// They cannot be read, or are wrong.
+    pub fn settings(root: &Path) -> Result<Settings> {
+        let path = root.join(SETTINGS_FILE);
+        let text = match fs::read_to_string(&path) {
+            Ok(text) => text,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => String::new(),
+            Err(error) => return Err(Error::io("cannot read", &path, error)),
+        };
+        Ok(Settings::parse(&path.display().to_string(), &text)?)
+    }
+
+    fn pool_with(settings: &Settings, surroundings: &Surroundings, cache: DirCache) -> WorkerPool {
+        let size = settings.workers.unwrap_or(surroundings.cores).max(1);
+        WorkerPool::new(surroundings.worker.clone(), size, Arc::new(cache))
+    }
+
+    /// Workers that have nothing compiled yet, so that nothing kept can influence what they do.
+    pub(crate) fn fresh_pool(&self, directory: &Path) -> WorkerPool {
+        Self::pool_with(&self.settings, &self.surroundings, DirCache::new(directory))
+    }
+
+    /// How many stages run at once.
+    pub fn width(&self) -> usize {
+        self.settings.workers.unwrap_or(self.surroundings.cores).max(1)
+    }
+
+    /// What a stage may use.
+    pub fn limits(&self) -> Limits {
+        Limits {
+            memory_bytes: self.settings.memory,
+            time: self.settings.time,
+            output_bytes: self.settings.output,
+            log_bytes: self.settings.log,
+            ..Limits::default()
+        }
+    }
+
+    /// Whoever acts, now.
+    pub fn actor(&self) -> Actor {
+        Actor { who: self.surroundings.author.clone(), at_ms: self.surroundings.clock.now_ms() }
+    }
+
+    /// A component of the code repository, verified.
+    ///
+    /// # Errors
+    /// There is none, or it is damaged.
+    pub(crate) fn component(&self, digest: &Digest) -> Result<Component> {
+        let mut components = self.components.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        if let Some(component) = components.get(digest) {
+            return Ok(component.clone());
+        }
+        let component = Component::new(self.store.code.bytes(digest)?);
+        components.insert(*digest, component.clone());
+        Ok(component)
+    }
+}

@@ -1,0 +1,198 @@
+//! One step: a known run key gives its result; an unknown one is executed, once, whoever asks at the same time.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::{Condvar, Mutex, PoisonError},
+};
+
+use stagewright_core::{
+    Digest, canonical,
+    record::{LogLine, StageResult, StepRun},
+    stage::StageSpec,
+};
+use stagewright_runtime::{Observer, StageError};
+use stagewright_store::StoreError;
+
+use super::{Options, Watcher};
+use crate::{
+    error::{Error, Result},
+    execute::{Executor, LocalExecutor, Outputs},
+    project::Project,
+};
+
+/// The collection of results in the ledger, by run key.
+pub(crate) const RESULTS: &str = "result";
+
+/// How a step can fail: by itself, which the run records, or because the store is broken, which ends the run.
+#[derive(Debug)]
+pub(super) enum StepError {
+    Failed(String),
+    Cancelled,
+    Broken(Error),
+}
+
+impl From<StoreError> for StepError {
+    fn from(error: StoreError) -> Self {
+        Self::from(Error::from(error))
+    }
+}
+
+impl From<Error> for StepError {
+    fn from(error: Error) -> Self {
+        match error {
+            Error::Stage { source: StageError::Cancelled, .. } => Self::Cancelled,
+            Error::Stage { source, .. } => Self::Failed(chain(&source)),
+            // Damage and missing artifacts are about this step's inputs; other stages may go on.
+            Error::Store(error @ (StoreError::DamagedArtifact { .. } | StoreError::NoArtifact { .. })) => {
+                Self::Failed(chain(&error))
+            }
+            error => Self::Broken(error),
+        }
+    }
+}
+
+/// An error and its causes on one line.
+pub(crate) fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text.push_str(": ");
+        text.push_str(&error.to_string());
+        cause = error.source();
+    }
+    text
+}
+
+/// Runs steps of one run.
+pub(super) struct Steps<'a> {
+    pub(super) project: &'a Project,
+    pub(super) options: &'a Options<'a>,
+    executor: LocalExecutor<'a>,
+    running: Mutex<BTreeSet<Digest>>,
+    ended: Condvar,
+    /// Keys that this run executed: asked for again, they are known even in a fresh run.
+    done: Mutex<BTreeSet<Digest>>,
+}
+
+/// Whose step it is.
+struct Watched<'a> {
+    watcher: &'a dyn Watcher,
+    stage: &'a str,
+    step: &'a str,
+}
+
+impl Observer for Watched<'_> {
+    fn progress(&self, done: u64, total: u64) {
+        self.watcher.progress(self.stage, self.step, done, total);
+    }
+
+    fn log(&self, line: &LogLine) {
+        self.watcher.log(self.stage, line);
+    }
+
+    fn compiling(&self, _: Digest) {
+        self.watcher.compiling(self.stage, self.step);
+    }
+}
+
+impl<'a> Steps<'a> {
+    pub(super) fn new(project: &'a Project, options: &'a Options<'a>) -> Self {
+        let executor = LocalExecutor { project, pool: &project.pool, outputs: Outputs::Keep };
+        Self { project, options, executor, running: Mutex::default(), ended: Condvar::new(), done: Mutex::default() }
+    }
+
+    pub(super) fn run(&self, stage: &str, title: String, spec: StageSpec) -> Result<StepRun, StepError> {
+        let key = spec.key();
+        let _turn = self.take_turn(key);
+        let again = self.done.lock().unwrap_or_else(PoisonError::into_inner).contains(&key);
+        if (!self.options.fresh || again)
+            && let Some(result) = known(self.project, &key)?
+        {
+            return Ok(StepRun { title, key, cached: true, result });
+        }
+        if self.options.cancel.is_cancelled() {
+            return Err(StepError::Cancelled);
+        }
+        self.options.watcher.step_began(stage, &title);
+        let watched = Watched { watcher: self.options.watcher, stage, step: &title };
+        let executed = self.executor.execute(&spec, &self.options.cancel, &watched)?;
+        let result = self.keep(&key, spec, executed)?;
+        self.done.lock().unwrap_or_else(PoisonError::into_inner).insert(key);
+        Ok(StepRun { title, key, cached: false, result })
+    }
+
+    fn take_turn(&self, key: Digest) -> Turn<'_, 'a> {
+        let mut running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
+        while !running.insert(key) {
+            running = self.ended.wait(running).unwrap_or_else(PoisonError::into_inner);
+        }
+        Turn { steps: self, key }
+    }
+
+    fn keep(&self, key: &Digest, spec: StageSpec, executed: crate::execute::Executed) -> Result<StageResult, StepError> {
+        let mut transaction = self.project.store.ledger.begin(&self.project.actor())?;
+        let log = transaction.put_bytes(&canonical::to_vec(&executed.log))?;
+        let result = StageResult {
+            spec,
+            outputs: executed.outputs,
+            log,
+            elapsed_ms: executed.elapsed_ms,
+            peak_memory: executed.peak_memory,
+        };
+        transaction.put_record(RESULTS, key.as_bytes(), &canonical::to_vec(&result))?;
+        transaction.edge(&result.spec.component, key, "plugin");
+        for (port, input) in &result.spec.inputs {
+            transaction.edge(input, key, port);
+        }
+        for (name, output) in &result.outputs {
+            transaction.edge(key, output, name);
+        }
+        let _ticket = transaction.commit_later()?;
+        Ok(result)
+    }
+}
+
+/// The result that is kept under a run key, if everything that it names is still there.
+pub(crate) fn known(project: &Project, key: &Digest) -> Result<Option<StageResult>, StoreError> {
+    let Some(bytes) = project.store.ledger.record(RESULTS, key.as_bytes())? else { return Ok(None) };
+    // A record of an older form is as good as none: the step runs again.
+    let Ok(result) = canonical::from_slice::<StageResult>(&bytes) else { return Ok(None) };
+    for output in result.outputs.values() {
+        if !project.store.data.contains(output)? && !project.store.models.contains(output)? {
+            return Ok(None);
+        }
+    }
+    Ok((result.spec.key() == *key).then_some(result))
+}
+
+struct Turn<'s, 'a> {
+    steps: &'s Steps<'a>,
+    key: Digest,
+}
+
+impl Drop for Turn<'_, '_> {
+    fn drop(&mut self) {
+        self.steps.running.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.key);
+        self.steps.ended.notify_all();
+    }
+}
+
+/// A specification without inputs and parameters.
+pub(super) fn spec(
+    plan: &crate::plan::Plan,
+    operation: stagewright_core::stage::Operation,
+    component: Digest,
+    seed: u64,
+) -> StageSpec {
+    StageSpec {
+        contract: stagewright_core::stage::CONTRACT.to_owned(),
+        engine: stagewright_runtime::ENGINE.to_owned(),
+        profile: plan.pipeline.profile,
+        operation,
+        component,
+        parameters: BTreeMap::new(),
+        inputs: BTreeMap::new(),
+        outputs: Vec::new(),
+        seed,
+    }
+}
