@@ -32,8 +32,8 @@ fn encode(core: &str, resolve: &Resolve, world: &str) -> Vec<u8> {
     let (id, _) = resolve.worlds.iter().find(|(_, found)| found.name == world).expect("the world exists");
     let mut module = wat::parse_str(core).expect("the text is a module");
     embed_component_metadata(&mut module, resolve, id, StringEncoding::UTF8).expect("the world can be embedded");
-    let mut encoder = ComponentEncoder::default().module(&module).expect("the module fits the world");
-    encoder.encode().expect("the module makes a component")
+    let mut encoder = ComponentEncoder::default();
+    encoder.module(&module).expect("the module fits the world").encode().expect("the module makes a component")
 }
 
 /// What every guest has: memory, an allocator that only ever grows, and a description of one stage of kind number
