@@ -1,7 +1,9 @@
 //! What a caller relies on, in one process.
 
 use stagewright_core::{Batch, Digest};
-use stagewright_store::{Access, ArtifactKind, Hooks, Repository, Store, StoreError, TableDigester, audit::bundle::Bundle};
+use stagewright_store::{
+    Access, ArtifactKind, Hooks, Repository, Store, StoreError, TableDigester, audit::bundle::Bundle,
+};
 
 use crate::lab::{actor, made, numbers, open};
 

@@ -3,5 +3,9 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking, in its helpers too")]
 
 mod basics;
+mod damage;
+mod full_disk;
+mod kill;
 mod lab;
+mod model;
 mod power_cut;
