@@ -134,7 +134,7 @@ pub(super) fn contract() -> &'static BTreeMap<String, Functions> {
         sources.push_str("stages.wit", include_str!("../../../../wit/stages.wit"));
         sources.push_str("worlds.wit", include_str!("../../../../wit/worlds.wit"));
         let mut resolve = Resolve::default();
-        let group = sources.parse().ok().expect("the contract parses: the bindings were made from it");
+        let group = sources.parse().expect("the contract parses: the bindings were made from it");
         resolve.push_group(group).expect("the contract resolves: the bindings were made from it");
         let interfaces = resolve.interfaces.iter().filter_map(|(_, interface)| {
             let functions = interface.functions.iter().map(|(name, function)| {

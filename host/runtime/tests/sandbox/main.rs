@@ -2,6 +2,8 @@
 //!
 //! The binary is its own worker: started with the argument `worker` it serves, otherwise it runs the stories.
 
+#![expect(clippy::unwrap_used, reason = "a story that cannot set its scene fails")]
+
 #[path = "../../../../tests/src/guests.rs"]
 #[allow(dead_code, unreachable_pub, reason = "this is the library of another crate, which has more users")]
 mod guests;
