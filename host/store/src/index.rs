@@ -31,6 +31,9 @@ pub(crate) const FOLD_BYTES: usize = 8 << 20;
 const CHECKPOINT: &str = "checkpoint";
 const SLED: &str = "sled";
 
+/// So often sled is opened and read until its files stay as they are.
+const MOST_SETTLING: usize = 5;
+
 type Rows = Vec<(Vec<u8>, Vec<u8>)>;
 
 /// What is asked of an engine below the index.
@@ -256,14 +259,22 @@ impl Index {
         let directory = self.directory.join(SLED);
         let mut rows = self.recent.iter().map(|(key, value)| (key.as_slice(), value.as_deref()));
         SledEngine::open(&directory, &self.repository)?.apply(&mut rows)?;
-        // Sled rearranges its files when they are opened after a change, and leaves them alone from then on.
-        SledEngine::open(&directory, &self.repository)?.close()?;
+        // Sled goes on rearranging its files when they are opened and read after a change, until all is as it likes it.
+        let mut settled = String::new();
+        for _ in 0..MOST_SETTLING {
+            let before = settled;
+            SledEngine::open(&directory, &self.repository)?.touch_all()?;
+            settled = sled_files(&self.files)?;
+            if settled == before {
+                break;
+            }
+        }
         // Its own flush only starts writing: files and directory are synced here.
         for (name, _) in self.files.list(SLED)? {
             self.files.open_file(&format!("{SLED}/{name}"))?.sync()?;
         }
         self.files.sync_dir(SLED)?;
-        let checkpoint = format!("{}{}", position.to_text(), sled_files(&self.files)?);
+        let checkpoint = format!("{}{settled}", position.to_text());
         self.files.replace(CHECKPOINT, checkpoint.as_bytes())?;
         self.folded = position;
         self.recent.clear();

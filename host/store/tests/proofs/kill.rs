@@ -99,7 +99,11 @@ fn nothing_acknowledged_is_lost_when_the_process_is_killed() {
         let (tell, opened) = mpsc::channel();
         let said = std::thread::spawn(move || {
             let lines = BufReader::new(output).lines().map_while(Result::ok);
-            let told = lines.inspect(|line| drop((line == "opened").then(|| tell.send(()))));
+            let told = lines.inspect(|line| {
+                if line == "opened" {
+                    let _ = tell.send(());
+                }
+            });
             told.collect::<Vec<_>>()
         });
         // One in four is killed while it opens the repository, the others at work.
