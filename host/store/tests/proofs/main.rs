@@ -5,6 +5,7 @@
 mod basics;
 mod damage;
 mod full_disk;
+mod housekeeping;
 mod kill;
 mod lab;
 mod model;
