@@ -305,3 +305,33 @@ fn search(bytes: &[u8]) -> Option<usize> {
     }
     None
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn rows_read_back_what_was_written(rows in proptest::collection::vec(
+            (proptest::collection::vec(any::<u8>(), 0..40), proptest::option::of(proptest::collection::vec(any::<u8>(), 0..200))), 0..20,
+        )) {
+            prop_assert_eq!(decode(&encode(&rows)), Some(rows));
+        }
+
+        #[test]
+        fn other_bytes_are_no_rows_or_other_rows_but_never_a_panic(bytes in proptest::collection::vec(any::<u8>(), 0..300)) {
+            if let Some(rows) = decode(&bytes) {
+                prop_assert_eq!(encode(&rows), bytes);
+            }
+        }
+
+        #[test]
+        fn positions_read_back_what_they_printed(frames in any::<u64>(), chain in any::<[u8; 32]>()) {
+            let position = Position { frames, chain: Digest::from_bytes(chain) };
+            prop_assert_eq!(Position::from_text(position.to_text().as_bytes()), Some(position));
+            prop_assert_eq!(file_start(&file_header(position)), Some(position));
+        }
+    }
+}

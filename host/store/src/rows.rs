@@ -139,3 +139,42 @@ pub struct Tombstone {
     /// When, in milliseconds since 1970.
     pub at_ms: u64,
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::pack::Location;
+
+    proptest! {
+        #[test]
+        fn layouts_and_locations_read_back_what_was_written(
+            len in any::<u64>(), at_ms in any::<u64>(), list in proptest::option::of(any::<[u8; 32]>()),
+            pack in any::<u32>(), offset in any::<u64>(), stored in any::<u32>(), raw in any::<u32>(),
+        ) {
+            let layout = Layout { len, at_ms, list: list.map(Digest::from_bytes) };
+            prop_assert_eq!(Layout::from_bytes(&layout.to_bytes()), Some(layout));
+            let location = Location { pack, offset, stored, raw };
+            prop_assert_eq!(Location::from_bytes(&location.to_bytes()), Some(location));
+        }
+
+        #[test]
+        fn names_in_keys_read_back_what_was_written(name in "[a-z0-9.-]{1,20}", rest in any::<[u8; 8]>()) {
+            prop_assert_eq!(split_name(&named(VERSION, &name, &rest)), Some((name.as_str(), &rest[..])));
+        }
+
+        #[test]
+        fn versions_and_tombstones_read_back_what_was_written(
+            number in 1_u64.., digest in any::<[u8; 32]>(), parent in proptest::option::of(any::<u64>()), message in ".*",
+        ) {
+            let version = Version {
+                name: "adult".parse().unwrap(), number, digest: Digest::from_bytes(digest), kind: ArtifactKind::Table,
+                parent, message, author: "ada".into(), at_ms: number,
+            };
+            let tombstone = Tombstone { version, reason: "asked for".into(), author: "ada".into(), at_ms: 1 };
+            let printed = stagewright_core::canonical::to_vec(&tombstone);
+            prop_assert_eq!(stagewright_core::canonical::from_slice::<Tombstone>(&printed).unwrap(), tombstone);
+        }
+    }
+}

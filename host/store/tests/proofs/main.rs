@@ -5,6 +5,7 @@
 mod basics;
 mod damage;
 mod full_disk;
+mod golden;
 mod housekeeping;
 mod kill;
 mod lab;

@@ -1,0 +1,252 @@
+//! The store against `cp` and fsync on the same disk in the same run. It prints ratios.
+//!
+//! `cargo bench -p stagewright-store [-- MEBIBYTES]`; where restic or borg are installed, they are measured too.
+
+#![expect(clippy::unwrap_used, clippy::print_stdout, reason = "a bench prints, and fails by panicking")]
+
+use std::{
+    fs::{self, File},
+    io::{self, Read, Write},
+    path::Path,
+    process::{Command, Stdio},
+    time::Instant,
+};
+
+use stagewright_store::{Access, Actor, Hooks, Repository};
+
+fn main() {
+    let mebibytes = std::env::args().skip(1).find_map(|argument| argument.parse().ok()).unwrap_or(1024);
+    let temporary = tempfile::tempdir().unwrap();
+    let root = temporary.path();
+    println!("{mebibytes} MiB, on {}", root.display());
+    blobs(root, mebibytes << 20);
+    words(root, (mebibytes << 20) / 4);
+    small(root);
+    println!("peak memory of this process: {} MB", peak_memory() / 1000);
+}
+
+fn actor() -> Actor {
+    Actor { who: "bench".into(), at_ms: 1 }
+}
+
+fn repository(root: &Path, name: &str) -> Repository {
+    Repository::create(&root.join(name), "data", &actor()).unwrap();
+    open(root, name)
+}
+
+fn open(root: &Path, name: &str) -> Repository {
+    Repository::open(&root.join(name), Access::Write, Hooks::default()).unwrap()
+}
+
+fn timed<T>(work: impl FnOnce() -> T) -> (T, f64) {
+    let start = Instant::now();
+    let done = work();
+    (done, start.elapsed().as_secs_f64())
+}
+
+/// Incompressible bytes.
+struct Noise(u64, u64);
+
+impl Read for Noise {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let len = buffer.len().min(usize::try_from(self.1).unwrap_or(usize::MAX));
+        for eight in buffer[..len].chunks_mut(8) {
+            self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+            let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+            let bytes = (mixed ^ (mixed >> 27)).to_le_bytes();
+            eight.copy_from_slice(&bytes[..eight.len()]);
+        }
+        self.1 -= len as u64;
+        Ok(len)
+    }
+}
+
+fn stored(root: &Path, name: &str) -> u64 {
+    let packs = fs::read_dir(root.join(name).join("packs")).unwrap();
+    packs.map(|entry| entry.unwrap().metadata().unwrap().len()).sum()
+}
+
+fn put_file(repository: &Repository, path: &Path) -> stagewright_core::Digest {
+    let mut transaction = repository.begin(&actor()).unwrap();
+    let (digest, _) = transaction.put_reader(File::open(path).unwrap()).unwrap();
+    transaction.commit().unwrap();
+    digest
+}
+
+fn copy_and_sync(from: &Path, to: &Path) -> f64 {
+    let ((), seconds) = timed(|| {
+        fs::copy(from, to).unwrap();
+        File::open(to).unwrap().sync_all().unwrap();
+    });
+    fs::remove_file(to).unwrap();
+    seconds
+}
+
+fn blobs(root: &Path, len: u64) {
+    let (first, second) = (root.join("first"), root.join("second"));
+    io::copy(&mut Noise(1, len), &mut File::create(&first).unwrap()).unwrap();
+    {
+        let mut file = File::create(&second).unwrap();
+        let mut source = File::open(&first).unwrap();
+        io::copy(&mut (&mut source).take(len / 3), &mut file).unwrap();
+        file.write_all(b"!").unwrap();
+        io::copy(&mut source, &mut file).unwrap();
+    }
+    let per_second = |seconds: f64| len as f64 / 1e6 / seconds;
+    // Copies before and after, so that a busy disk does not favour either.
+    let before = copy_and_sync(&first, &root.join("copy"));
+    let store = repository(root, "blobs");
+    let (digest, ingest) = timed(|| put_file(&store, &first));
+    let bytes = stored(root, "blobs");
+    let (other, again) = timed(|| put_file(&store, &second));
+    let added = stored(root, "blobs") - bytes;
+    let after = copy_and_sync(&first, &root.join("copy"));
+    let copy = f64::midpoint(before, after);
+    println!(
+        "cp and fsync: {:.0} MB/s (before {:.0}, after {:.0})",
+        per_second(copy),
+        per_second(before),
+        per_second(after)
+    );
+    println!("ingest: {:.0} MB/s, {:.2} x cp and fsync (target 0.6)", per_second(ingest), copy / ingest);
+    println!(
+        "one byte inserted: {:.2} x the speed of the first (target 1.5), {:.4} % stored (target 0.1)",
+        ingest / again,
+        100.0 * added as f64 / len as f64
+    );
+    drop(store);
+    let (store, opened) = timed(|| {
+        let store = open(root, "blobs");
+        store.contains(&digest).unwrap();
+        store
+    });
+    println!("open and first look: {:.1} ms", opened * 1e3);
+    for digest in [digest, other] {
+        let (read, seconds) = timed(|| io::copy(&mut store.reader(&digest).unwrap(), &mut io::sink()).unwrap());
+        println!("read back, verified: {:.2} GB/s (target 1)", read as f64 / 1e9 / seconds);
+    }
+    others(root, &first, copy);
+    fs::remove_file(first).unwrap();
+    fs::remove_file(second).unwrap();
+    drop(store);
+    fs::remove_dir_all(root.join("blobs")).unwrap();
+}
+
+/// A table as text, of the kind that people keep.
+fn words(root: &Path, len: u64) {
+    let path = root.join("table.csv");
+    let mut file = io::BufWriter::new(File::create(&path).unwrap());
+    let mut noise = Noise(5, u64::MAX);
+    let (mut written, mut row) = (0, [0; 16]);
+    let jobs = ["clerical", "sales", "craft-repair", "exec-managerial", "prof-specialty", "other-service"];
+    while written < len {
+        noise.read_exact(&mut row).unwrap();
+        let line = format!(
+            "{},{},{},{}.{},{}\n",
+            17 + row[0] % 70,
+            jobs[usize::from(row[1]) % jobs.len()],
+            ["male", "female"][usize::from(row[2] & 1)],
+            u16::from(row[3]) * 100,
+            row[4] % 10,
+            [">50K", "<=50K"][usize::from(row[5] & 1)]
+        );
+        file.write_all(line.as_bytes()).unwrap();
+        written += line.len() as u64;
+    }
+    drop(file);
+    let store = repository(root, "words");
+    let (_, seconds) = timed(|| put_file(&store, &path));
+    println!(
+        "CSV: stored at {:.3} of its size (target 0.35), {:.0} MB/s",
+        stored(root, "words") as f64 / written as f64,
+        written as f64 / 1e6 / seconds
+    );
+    fs::remove_file(path).unwrap();
+}
+
+fn small(root: &Path) {
+    let artifacts: Vec<Vec<u8>> = (0..10_000)
+        .map(|seed| {
+            let mut bytes = vec![0; 10_000];
+            Noise(seed << 32, 10_000).read_exact(&mut bytes).unwrap();
+            bytes
+        })
+        .collect();
+    let store = repository(root, "batched");
+    let ((), seconds) = timed(|| {
+        for batch in artifacts.chunks(1000) {
+            let mut transaction = store.begin(&actor()).unwrap();
+            batch.iter().for_each(|bytes| drop(transaction.put_bytes(bytes).unwrap()));
+            transaction.commit().unwrap();
+        }
+    });
+    println!("10,000 artifacts of 10 kB in batches of 1,000: {:.0}/s (target 5,000)", 10_000.0 / seconds);
+    let store = repository(root, "single");
+    let ((), single) = timed(|| {
+        for bytes in &artifacts[..300] {
+            let mut transaction = store.begin(&actor()).unwrap();
+            let _ = transaction.put_bytes(bytes).unwrap();
+            transaction.commit().unwrap();
+        }
+    });
+    // What two files cost that are each appended to and synced: the bytes, then the frame that speaks of them.
+    let (mut bytes, mut frames) =
+        (File::create(root.join("bytes")).unwrap(), File::create(root.join("frames")).unwrap());
+    let ((), plain) = timed(|| {
+        for artifact in &artifacts[..300] {
+            bytes.write_all(artifact).unwrap();
+            bytes.sync_data().unwrap();
+            frames.write_all(&artifact[..1200]).unwrap();
+            frames.sync_data().unwrap();
+        }
+    });
+    println!(
+        "durable one by one: {:.0}/s, {:.2} x the time of its two syncs alone (target 1.3)",
+        300.0 / single,
+        single / plain
+    );
+    let store = repository(root, "threads");
+    let ((), shared) = timed(|| {
+        std::thread::scope(|scope| {
+            for part in artifacts[..1200].chunks(150) {
+                let store = &store;
+                scope.spawn(move || {
+                    for bytes in part {
+                        let mut transaction = store.begin(&actor()).unwrap();
+                        let _ = transaction.put_bytes(bytes).unwrap();
+                        transaction.commit().unwrap();
+                    }
+                });
+            }
+        });
+    });
+    println!("durable one by one, from eight threads that share syncs: {:.0}/s", 1200.0 / shared);
+}
+
+/// Backup programs on the same file, where they are installed.
+fn others(root: &Path, file: &Path, copy: f64) {
+    let at = root.join("others");
+    let run = |program: &str, arguments: &[&str]| {
+        let mut command = Command::new(program);
+        command.args(arguments).env("RESTIC_PASSWORD", "x").stdout(Stdio::null()).stderr(Stdio::null());
+        command.status().is_ok_and(|status| status.success())
+    };
+    let (at, file) = (at.to_str().unwrap(), file.to_str().unwrap());
+    if run("restic", &["-r", at, "init"]) {
+        let (_, seconds) = timed(|| run("restic", &["-r", at, "backup", file]));
+        println!("restic: {:.2} x cp and fsync", copy / seconds);
+        fs::remove_dir_all(at).unwrap();
+    }
+    if run("borg", &["init", "-e", "none", at]) {
+        let (_, seconds) = timed(|| run("borg", &["create", &format!("{at}::one"), file]));
+        println!("borg: {:.2} x cp and fsync", copy / seconds);
+        fs::remove_dir_all(at).unwrap();
+    }
+}
+
+/// In kilobytes.
+fn peak_memory() -> u64 {
+    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+    line.and_then(|line| line.trim().trim_end_matches(" kB").parse().ok()).unwrap_or(0)
+}
