@@ -191,6 +191,9 @@ pub(crate) enum DataCommand {
         /// Why, for the record.
         #[arg(long, short)]
         message: String,
+        /// Forget the runs that used it too, so that `gc` also erases what was made from it.
+        #[arg(long)]
+        derived: bool,
     },
     /// Write a version to a file: .csv, .parquet, .jsonl or .arrow.
     Export {
@@ -230,16 +233,25 @@ pub(crate) struct ReadOptions {
     pub types: Vec<String>,
     /// Skip this many lines at the beginning.
     #[arg(long, default_value_t = 0)]
-    pub skip_rows: usize,
+    pub skip_rows: u64,
     /// Skip lines that begin with this character.
     #[arg(long)]
     pub comment: Option<char>,
-    /// Fill rows that are too short instead of refusing them.
-    #[arg(long)]
-    pub pad: bool,
+    /// What becomes of rows that are too short: error, or pad with missing values.
+    #[arg(long, value_enum, default_value_t = Ragged::Error)]
+    pub ragged: Ragged,
     /// Keep white space around fields.
     #[arg(long)]
     pub no_trim: bool,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Ragged {
+    /// Refuse them.
+    #[default]
+    Error,
+    /// Fill them.
+    Pad,
 }
 
 #[derive(Debug, Subcommand)]

@@ -1,2 +1,65 @@
-//! The command line.
-fn main() {}
+//! The command line. It translates: what is typed into calls of the library, what comes back into text or JSON.
+
+mod args;
+mod commands;
+mod failure;
+mod git;
+mod out;
+mod progress;
+mod surroundings;
+mod text;
+
+use std::process::ExitCode;
+
+use clap::{CommandFactory, Parser};
+
+use self::{
+    args::{Cli, Command},
+    commands::Context,
+    failure::Failure,
+};
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    if matches!(cli.command, Command::Worker) {
+        return match stagewright::runtime::worker::serve() {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(_) => ExitCode::FAILURE,
+        };
+    }
+    match dispatch(cli) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            failure.tell();
+            ExitCode::from(failure.code)
+        }
+    }
+}
+
+fn dispatch(cli: Cli) -> Result<(), Failure> {
+    let context = Context::new(&cli)?;
+    match cli.command {
+        Command::Init { directory, name } => commands::project::init(&context, &directory, name),
+        Command::Data(command) => commands::data::dispatch(&context, command),
+        Command::Plugin(command) => commands::plugin::dispatch(&context, command),
+        Command::Model(command) => commands::model::dispatch(&context, command),
+        Command::Check { pipeline } => commands::run::check(&context, &pipeline),
+        Command::Run { pipeline, seed, fresh } => commands::run::run(&context, &pipeline, seed, fresh),
+        Command::Runs { limit, pipeline } => commands::show::runs(&context, limit, pipeline.as_deref()),
+        Command::Show { run, stage } => commands::show::show(&context, &run, stage.as_deref()),
+        Command::Compare { before, after } => commands::show::compare(&context, &before, &after),
+        Command::Verify { run } => commands::run::verify(&context, &run),
+        Command::Lineage { artifact, up, down, format } => {
+            commands::show::lineage(&context, &artifact, up, down, format)
+        }
+        Command::Audit(command) => commands::audit::dispatch(&context, command),
+        Command::Repo(command) => commands::repo::dispatch(&context, command),
+        Command::Fsck => commands::repo::fsck(&context),
+        Command::Gc { dry_run } => commands::repo::gc(&context, dry_run),
+        Command::Completions { shell } => {
+            clap_complete::generate(shell, &mut Cli::command(), "stagewright", &mut std::io::stdout());
+            Ok(())
+        }
+        Command::Worker => Ok(()),
+    }
+}

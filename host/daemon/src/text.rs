@@ -31,7 +31,11 @@ impl Columns {
         let widths: Vec<usize> =
             (0..columns).map(|column| cells(column).map(|cell| cell.chars().count()).max().unwrap_or(0)).collect();
         let numeric: Vec<bool> = (0..columns)
-            .map(|column| cells(column).skip(1).all(|cell| cell.is_empty() || cell.starts_with(|c: char| c.is_ascii_digit() || c == '-')))
+            .map(|column| {
+                cells(column)
+                    .skip(1)
+                    .all(|cell| cell.is_empty() || cell.starts_with(|c: char| c.is_ascii_digit() || c == '-'))
+            })
             .collect();
         let mut text = String::new();
         for row in &self.rows {

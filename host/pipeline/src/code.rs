@@ -8,7 +8,10 @@ use std::{
 };
 
 use serde::Serialize;
-use stagewright_core::{Digest, Name, Schema, VersionRef, canonical, record::{PluginRecord, Used}};
+use stagewright_core::{
+    Digest, Name, Schema, VersionRef, canonical,
+    record::{PluginRecord, Used},
+};
 use stagewright_runtime::{CancelToken, Component, Metadata};
 use stagewright_store::{ArtifactKind, Version};
 
@@ -87,7 +90,10 @@ pub fn add(project: &Project, path: &Path, name: Option<&Name>, message: &str) -
 pub fn inspect_file(project: &Project, path: &Path) -> Result<(Component, PluginRecord)> {
     let size = fs::metadata(path).map_err(|source| Error::io("cannot read", path, source))?.len();
     if size > MOST_BYTES {
-        return Err(Error::Invalid(format!("{} has {size} bytes; a component has at most {MOST_BYTES}", path.display())));
+        return Err(Error::Invalid(format!(
+            "{} has {size} bytes; a component has at most {MOST_BYTES}",
+            path.display()
+        )));
     }
     let component = Component::new(fs::read(path).map_err(|source| Error::io("cannot read", path, source))?);
     let inspection = project
@@ -126,7 +132,10 @@ pub fn plugin(project: &Project, wanted: &VersionRef) -> Result<(Version, Plugin
     let record = record.and_then(|bytes| canonical::from_slice(&bytes).ok());
     match record.filter(|_| version.kind == ArtifactKind::Plugin) {
         Some(record) => Ok((version, record)),
-        None => Err(Error::Invalid(format!("`{wanted}` in the code repository is a {}, not a plugin", version.kind.as_str()))),
+        None => Err(Error::Invalid(format!(
+            "`{wanted}` in the code repository is a {}, not a plugin",
+            version.kind.as_str()
+        ))),
     }
 }
 

@@ -116,9 +116,7 @@ fn parameters(stage: Option<&StageRun>) -> BTreeMap<String, &Value> {
     let named = |step: &str, name: &str| if several { format!("{name} of {step}") } else { name.to_owned() };
     steps
         .iter()
-        .flat_map(|step| {
-            step.result.spec.parameters.iter().map(move |(name, value)| (named(&step.title, name), value))
-        })
+        .flat_map(|step| step.result.spec.parameters.iter().map(move |(name, value)| (named(&step.title, name), value)))
         .collect()
 }
 

@@ -1,14 +1,13 @@
 //! The data repository as people use it: files become versions, versions are shown, compared and written to files.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    fs::File,
-    path::Path,
-};
+use std::{collections::BTreeMap, fs::File, path::Path};
 
 use serde::Serialize;
-use stagewright_core::{Batch, Digest, Name, Schema, VersionRef, canonical, name::NameError};
-use stagewright_store::{ArtifactKind, TableReader, Version};
+use stagewright_core::{Batch, Name, Schema, VersionRef, name::NameError};
+use stagewright_store::{
+    ArtifactKind, TableReader, Version,
+    diff::{self, TableDiff},
+};
 
 use crate::{
     error::{Error, Result},
@@ -156,27 +155,9 @@ pub struct Diff {
     pub before: Version,
     /// The second.
     pub after: Version,
-    /// Columns that only the second has, or that changed: `name: type`.
-    pub columns_added: Vec<String>,
-    /// Columns that only the first has, or that changed.
-    pub columns_removed: Vec<String>,
-    /// Rows of the second that are not in the first, counted as often as they occur; none where the columns differ.
-    pub rows_added: Option<u64>,
-    /// Rows of the first that are not in the second.
-    pub rows_removed: Option<u64>,
-    /// Rows that both hold.
-    pub rows_kept: Option<u64>,
-    /// What each column holds in both.
-    pub columns: Vec<ColumnDiff>,
-}
-
-/// A column in both versions.
-#[derive(Clone, Debug, Serialize)]
-pub struct ColumnDiff {
-    /// In the first; none where it has no such column.
-    pub before: Option<ColumnProfile>,
-    /// In the second.
-    pub after: Option<ColumnProfile>,
+    /// How they differ.
+    #[serde(flatten)]
+    pub tables: TableDiff,
 }
 
 /// Compares two versions of a table, or of two tables. Rows are compared as wholes, wherever they stand.
@@ -184,74 +165,21 @@ pub struct ColumnDiff {
 /// # Errors
 /// There is no such version, or one is damaged.
 pub fn diff(project: &Project, before: &VersionRef, after: &VersionRef) -> Result<Diff> {
-    let (old_version, old) = table(project, before)?;
-    let (new_version, new) = table(project, after)?;
-    let described = |table: &TableReader| -> BTreeSet<String> {
-        let fields = table.schema().fields().iter();
-        fields.map(|field| format!("{}: {}", field.name, field.column_type.as_str())).collect()
-    };
-    let (old_columns, new_columns) = (described(&old), described(&new));
-    let comparable = old_columns == new_columns;
-    // Batches that both share hold the same rows; only the others are read row by row.
-    let digests = |table: &TableReader| table.manifest().batches.iter().map(|batch| batch.digest).collect::<Vec<_>>();
-    let mut shared: BTreeMap<Digest, i64> = BTreeMap::new();
-    digests(&old).into_iter().for_each(|digest| *shared.entry(digest).or_default() += 1);
-    digests(&new).into_iter().for_each(|digest| *shared.entry(digest).or_default() -= 1);
-    let mut counts: BTreeMap<[u8; 16], i64> = BTreeMap::new();
-    let mut profiles = Vec::new();
-    for (table, sign) in [(&old, 1), (&new, -1)] {
-        let mut profiler = Profiler::new(table.schema().clone());
-        for position in 0..table.batches() {
-            let batch = table.batch(position)?;
-            profiler.push(&batch);
-            let digest = table.manifest().batches[position].digest;
-            let surplus = shared.get_mut(&digest).filter(|count| **count * sign > 0);
-            if let (true, Some(surplus)) = (comparable, surplus) {
-                *surplus -= sign;
-                for row in 0..batch.rows as usize {
-                    *counts.entry(row_hash(&batch, table.schema(), row)).or_default() += sign;
-                }
-            }
-        }
-        profiles.push(profiler.finish());
-    }
-    let sum = |sign: i64| counts.values().map(|count| (count * sign).max(0) as u64).sum::<u64>();
-    let (removed, added) = (sum(1), sum(-1));
-    let after_profiles = profiles.pop().unwrap_or_default();
-    let before_profiles = profiles.pop().unwrap_or_default();
-    let find = |all: &[ColumnProfile], name: &str| all.iter().find(|profile| profile.name == name).cloned();
-    let mut names: Vec<&str> = before_profiles.iter().map(|profile| profile.name.as_str()).collect();
-    names.extend(after_profiles.iter().map(|p| p.name.as_str()).filter(|name| find(&before_profiles, name).is_none()));
-    let columns = names
-        .iter()
-        .map(|name| ColumnDiff { before: find(&before_profiles, name), after: find(&after_profiles, name) })
-        .collect();
-    Ok(Diff {
-        before: old_version,
-        after: new_version,
-        columns_added: new_columns.difference(&old_columns).cloned().collect(),
-        columns_removed: old_columns.difference(&new_columns).cloned().collect(),
-        rows_added: comparable.then_some(added),
-        rows_removed: comparable.then_some(removed),
-        rows_kept: comparable.then(|| old.rows() - removed),
-        columns,
-    })
-}
-
-/// A row's values, whatever batch it stands in.
-fn row_hash(batch: &Batch, schema: &Schema, row: usize) -> [u8; 16] {
-    let texts = row_texts(batch, schema, row);
-    let digest = canonical::digest(&texts);
-    let mut hash = [0; 16];
-    hash.copy_from_slice(&digest.as_bytes()[..16]);
-    hash
+    let (before, old) = table(project, before)?;
+    let (after, new) = table(project, after)?;
+    Ok(Diff { before, after, tables: diff::tables(&old, &new)? })
 }
 
 /// Gives a version a further name, or moves that name to it.
 ///
 /// # Errors
 /// There is no such version, or the tag is no tag.
-pub fn tag(repository: &stagewright_store::Repository, project: &Project, wanted: &VersionRef, tag: &str) -> Result<Version> {
+pub fn tag(
+    repository: &stagewright_store::Repository,
+    project: &Project,
+    wanted: &VersionRef,
+    tag: &str,
+) -> Result<Version> {
     let version = repository.resolve(wanted)?;
     let valid = matches!(tag.parse(), Ok(stagewright_core::Selector::Tag(_)));
     if !valid {
@@ -296,7 +224,8 @@ pub fn export(project: &Project, wanted: &VersionRef, path: &Path) -> Result<Ver
         Some("jsonl" | "ndjson") => ingest::Export::JsonLines,
         Some("arrow" | "feather") => ingest::Export::ArrowIpc,
         _ => {
-            let message = format!("{} has no ending that names a format: .csv, .parquet, .jsonl or .arrow", path.display());
+            let message =
+                format!("{} has no ending that names a format: .csv, .parquet, .jsonl or .arrow", path.display());
             return Err(Error::Invalid(message));
         }
     };

@@ -175,7 +175,9 @@ impl LocalExecutor<'_> {
             let missing = || Error::Invalid(format!("a `{:?}` step has no input `{port}`", spec.operation));
             spec.inputs.get(port).copied().ok_or_else(missing)
         };
-        let table = |digest: &Digest| -> Result<Arc<dyn Table>> { Ok(Arc::new(Stored(self.project.store.data.table(digest)?))) };
+        let table = |digest: &Digest| -> Result<Arc<dyn Table>> {
+            Ok(Arc::new(Stored(self.project.store.data.table(digest)?)))
+        };
         let model = || spec.inputs.get("model").map(|digest| self.model(digest)).transpose();
         let mut sink = || match sinks.pop() {
             Some((_, sink)) => Ok(sink),
@@ -197,11 +199,9 @@ impl LocalExecutor<'_> {
                 training: table(&input("training")?)?,
                 validation: spec.inputs.get("validation").map(table).transpose()?,
             },
-            Operation::Score => Work::Score {
-                model: self.model(&input("model")?)?,
-                input: table(&input("input")?)?,
-                output: sink()?,
-            },
+            Operation::Score => {
+                Work::Score { model: self.model(&input("model")?)?, input: table(&input("input")?)?, output: sink()? }
+            }
             Operation::Evaluate => Work::Evaluate { scored: table(&input("scored")?)?, model: model()? },
             Operation::Check => Work::Check { scored: table(&input("scored")?)?, model: model()? },
             Operation::Validate => Work::Validate { table: table(&input("table")?)? },

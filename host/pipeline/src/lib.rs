@@ -10,6 +10,7 @@ pub mod data;
 mod error;
 pub mod execute;
 pub mod file;
+pub mod house;
 pub mod ingest;
 pub mod lineage;
 pub mod memo;

@@ -57,7 +57,8 @@ pub fn complete(schema: &Value, given: &Parameters) -> Result<Parameters, Vec<Pa
     match jsonschema::validator_for(schema) {
         Ok(validator) => {
             let instance = complete.iter().map(|(name, value)| (name.clone(), value.clone())).collect();
-            problems.extend(validator.iter_errors(&Value::Object(instance)).filter_map(|error| problem(&error, &known)));
+            problems
+                .extend(validator.iter_errors(&Value::Object(instance)).filter_map(|error| problem(&error, &known)));
         }
         Err(error) => problems.push(ParameterProblem {
             parameter: None,

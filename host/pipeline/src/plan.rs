@@ -318,7 +318,8 @@ impl<'a> Planner<'a> {
             .collect();
         for (name, default) in &self.pipeline.defaults {
             if !self.taken.contains(name) {
-                let hint = nearest(name, known.iter().map(String::as_str)).map(|near| format!("did you mean `{near}`?"));
+                let hint =
+                    nearest(name, known.iter().map(String::as_str)).map(|near| format!("did you mean `{near}`?"));
                 self.file.problem(&default.at, format!("no stage takes a parameter `{name}`"), hint);
             }
         }

@@ -91,12 +91,7 @@ impl Project {
     ///
     /// # Errors
     /// There is none, its settings are wrong, or a repository cannot be opened.
-    pub fn open(
-        root: &Path,
-        access: Access,
-        surroundings: &Surroundings,
-        progress: &dyn Fn(&str),
-    ) -> Result<Self> {
+    pub fn open(root: &Path, access: Access, surroundings: &Surroundings, progress: &dyn Fn(&str)) -> Result<Self> {
         let settings = Self::settings(root)?;
         let directory = root.join(STORE_DIRECTORY);
         if !directory.is_dir() {

@@ -20,8 +20,8 @@ use stagewright_core::{
 use stagewright_runtime::{CancelToken, ENGINE};
 use stagewright_store::{ArtifactKind, StoreError};
 
-pub(crate) use self::step::{RESULTS, chain};
 use self::step::Steps;
+pub(crate) use self::step::{RESULTS, chain};
 use crate::{
     error::{Error, Result},
     file::Pipeline,
@@ -149,7 +149,8 @@ fn run_stages(project: &Project, plan: &Plan, options: &Options<'_>) -> Result<V
             // Whatever waits for a stage that did not succeed is skipped; in order, so that skipping spreads.
             for index in waiting.clone() {
                 let stage = &plan.stages[index];
-                let lost = stage.after.iter().any(|other| ended.get(other).is_some_and(|run| run.status != Status::Succeeded));
+                let lost =
+                    stage.after.iter().any(|other| ended.get(other).is_some_and(|run| run.status != Status::Succeeded));
                 if lost || options.cancel.is_cancelled() || broken.is_some() {
                     let status = if lost { Status::Skipped } else { Status::Cancelled };
                     let skipped = StageRun {
@@ -259,7 +260,8 @@ pub fn find(project: &Project, wanted: &str) -> Result<RunRecord> {
         "latest" => Error::Invalid("there are no runs yet; `stagewright run PIPELINE` makes one".to_owned()),
         _ => missing(),
     })?;
-    canonical::from_slice(&bytes).map_err(|error| Error::Invalid(format!("the record of run {wanted} is damaged: {error}")))
+    canonical::from_slice(&bytes)
+        .map_err(|error| Error::Invalid(format!("the record of run {wanted} is damaged: {error}")))
 }
 
 /// The newest runs, newest first.
@@ -321,17 +323,22 @@ fn register_model(project: &Project, plan: &Plan, record: &RunRecord) -> Result<
     Ok(Some(Used { name: name.clone(), number: ticket.versions[0].number, digest }))
 }
 
-/// Makes everything that the run made durable, then the run.
+/// Under this name, a run holds on to what it made.
+fn pin_owner(run: u64) -> String {
+    format!("run/{run}")
+}
+
+/// Makes everything that the run made durable, then the run. Data versions that it used are not held: deleting one must
+/// be possible, and a run that can no longer be verified says so.
 fn keep_record(project: &Project, record: &RunRecord) -> Result<()> {
-    let owner = format!("run/{}", record.id);
+    let owner = pin_owner(record.id);
     let store = &project.store;
     let digests = |of: &BTreeMap<String, Digest>| of.values().copied().collect::<Vec<_>>();
     let steps: Vec<_> = record.steps().map(|(_, step)| &step.result).collect();
     let made: BTreeSet<Digest> = steps
         .iter()
-        .flat_map(|result| digests(&result.outputs).into_iter().chain(digests(&result.spec.inputs)))
+        .flat_map(|result| digests(&result.outputs))
         .chain(record.stages.iter().flat_map(|stage| digests(&stage.outputs)))
-        .chain(record.data.values().map(|used| used.digest))
         .collect();
     let code: BTreeSet<Digest> =
         steps.iter().map(|result| result.spec.component).chain([record.pipeline_file.digest]).collect();
@@ -356,6 +363,38 @@ fn keep_record(project: &Project, record: &RunRecord) -> Result<()> {
         "action": "run", "run": record.id, "pipeline": record.pipeline, "status": record.status.as_str(),
         "model": record.model,
     }));
+    transaction.commit()?;
+    Ok(())
+}
+
+/// Forgets runs: their records, and the results that no other run has. What they made goes with the next gc.
+///
+/// # Errors
+/// The store cannot be written.
+pub fn forget(project: &Project, forgotten: &BTreeSet<u64>) -> Result<()> {
+    if forgotten.is_empty() {
+        return Ok(());
+    }
+    let all = list(project, usize::MAX, None)?;
+    let keys = |run: &RunRecord| run.steps().map(|(_, step)| step.key).collect::<Vec<_>>();
+    let kept: BTreeSet<Digest> = all.iter().filter(|run| !forgotten.contains(&run.id)).flat_map(keys).collect();
+    let store = &project.store;
+    for repository in [&store.data, &store.models, &store.code] {
+        let mut transaction = repository.begin(&project.actor())?;
+        for id in forgotten {
+            transaction.unpin(&pin_owner(*id))?;
+        }
+        transaction.commit()?;
+    }
+    let mut transaction = store.ledger.begin(&project.actor())?;
+    for run in all.iter().filter(|run| forgotten.contains(&run.id)) {
+        transaction.unpin(&pin_owner(run.id))?;
+        transaction.delete_record(RUNS, &run.id.to_be_bytes());
+        transaction.audit(json!({ "action": "forget-run", "run": run.id, "pipeline": run.pipeline }));
+        for key in keys(run).into_iter().filter(|key| !kept.contains(key)) {
+            transaction.delete_record(RESULTS, key.as_bytes());
+        }
+    }
     transaction.commit()?;
     Ok(())
 }

@@ -138,7 +138,9 @@ fn verify_step(
         return Verdict::Damaged { what: what.clone() };
     }
     if spec.key() != step.key {
-        return Verdict::Damaged { what: "its record was changed: the run key is not that of what it describes".to_owned() };
+        return Verdict::Damaged {
+            what: "its record was changed: the run key is not that of what it describes".to_owned(),
+        };
     }
     for (name, output) in &step.result.outputs {
         if let Err(error) = read_whole(project, output) {
@@ -149,7 +151,11 @@ fn verify_step(
         Ok(executed) => {
             let differs = |(name, recorded): (&String, &Digest)| {
                 let found = executed.outputs.get(name).copied();
-                (found != Some(*recorded)).then(|| Verdict::Differs { output: name.clone(), recorded: *recorded, found })
+                (found != Some(*recorded)).then(|| Verdict::Differs {
+                    output: name.clone(),
+                    recorded: *recorded,
+                    found,
+                })
             };
             step.result.outputs.iter().find_map(differs).unwrap_or(Verdict::Same)
         }
@@ -199,7 +205,9 @@ fn ordered(run: &RunRecord) -> Vec<(&StageRun, &StepRun)> {
         // Steps that make what they read would never be ready; then the order of the file has to do.
         let position = waiting.iter().position(|(_, step)| ready(step)).unwrap_or(0);
         let (stage, step) = waiting.remove(position);
-        step.result.outputs.values().for_each(|output| drop(missing.remove(output)));
+        for output in step.result.outputs.values() {
+            missing.remove(output);
+        }
         order.push((stage, step));
     }
     order

@@ -146,7 +146,11 @@ impl Pipeline {
                     "fast" => {}
                     "strict" => profile = Profile::Strict,
                     other => {
-                        file.problem(&text.at, format!("unknown profile `{other}`"), unknown(other, &["fast", "strict"]));
+                        file.problem(
+                            &text.at,
+                            format!("unknown profile `{other}`"),
+                            unknown(other, &["fast", "strict"]),
+                        );
                     }
                 }
             }
@@ -254,7 +258,20 @@ impl Stage {
         let seed = keys.get("seed").and_then(|node| node.integer(file, "seed", 0..i64::MAX)).map(|seed| seed as u64);
         let with_at = keys.get("with").map_or_else(|| name.at.clone(), |node| node.at.clone());
         let name = name.clone();
-        Some(Self { name, kind, plugins: versions, inputs, outputs, with, with_at, features, model, sweep, select, seed })
+        Some(Self {
+            name,
+            kind,
+            plugins: versions,
+            inputs,
+            outputs,
+            with,
+            with_at,
+            features,
+            model,
+            sweep,
+            select,
+            seed,
+        })
     }
 }
 

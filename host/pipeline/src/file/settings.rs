@@ -112,7 +112,8 @@ fn count(file: &mut Source, node: &Node, what: &str, most: i64) -> Option<usize>
 }
 
 fn size(file: &mut Source, node: &Node, what: &str) -> Option<u64> {
-    let units = [("KiB", 1 << 10), ("MiB", 1 << 20), ("GiB", 1 << 30), ("kB", 1000), ("MB", 1_000_000), ("GB", 1_000_000_000)];
+    let units =
+        [("KiB", 1 << 10), ("MiB", 1 << 20), ("GiB", 1 << 30), ("kB", 1000), ("MB", 1_000_000), ("GB", 1_000_000_000)];
     let bytes = match &node.kind {
         Kind::Integer(bytes) => u64::try_from(*bytes).ok(),
         Kind::Text(text) => number_with_unit(text, &units),

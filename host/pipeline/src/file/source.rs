@@ -248,12 +248,7 @@ impl Node {
     }
 
     /// The entries of a table whose keys are all known; an unknown one is noted.
-    pub(super) fn known<'a>(
-        &'a self,
-        source: &mut Source,
-        what: &str,
-        keys: &[&str],
-    ) -> BTreeMap<&'a str, &'a Node> {
+    pub(super) fn known<'a>(&'a self, source: &mut Source, what: &str, keys: &[&str]) -> BTreeMap<&'a str, &'a Node> {
         let entries = self.table(source, what).unwrap_or_default();
         let mut known = BTreeMap::new();
         for (key, node) in entries {

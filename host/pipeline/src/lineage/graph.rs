@@ -70,7 +70,8 @@ impl Graph {
     pub fn tree(&self) -> String {
         let mut text = String::new();
         let up = |digest: Digest| self.edges.iter().filter(move |e| e.to == digest).map(|e| (e.from, e.role.as_str()));
-        let down = |digest: Digest| self.edges.iter().filter(move |e| e.from == digest).map(|e| (e.to, e.role.as_str()));
+        let down =
+            |digest: Digest| self.edges.iter().filter(move |e| e.from == digest).map(|e| (e.to, e.role.as_str()));
         let root = self.label(self.root);
         if up(self.root).next().is_some() {
             let _ = writeln!(text, "{root} was made from");
@@ -112,7 +113,8 @@ impl Graph {
 
     /// The graph in Graphviz's language.
     pub fn dot(&self) -> String {
-        let quote = |text: &str| format!("\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n"));
+        let quote =
+            |text: &str| format!("\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n"));
         let mut text = String::from("digraph lineage {\n  rankdir=LR;\n  node [fontname=\"sans-serif\"];\n");
         for node in &self.nodes {
             let shape = match node.kind {
@@ -149,9 +151,8 @@ impl Graph {
         }
         let width = 40 + (rows.len().max(1)) * (WIDTH + GAP.0) - GAP.0;
         let height = 40 + rows.values().max().copied().unwrap_or(1) * (HEIGHT + GAP.1);
-        let escape = |text: &str| {
-            text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
-        };
+        let escape =
+            |text: &str| text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;");
         let mut text = format!(
             "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{width}\" height=\"{height}\" \
              viewBox=\"0 0 {width} {height}\" font-family=\"sans-serif\" font-size=\"12\">\n\

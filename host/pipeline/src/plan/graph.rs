@@ -19,8 +19,7 @@ impl Planner<'_> {
     /// The positions of the stages in the file, each behind those that it depends on; stages of a cycle are left out,
     /// and the cycle is noted.
     pub(super) fn order(&mut self) -> Vec<usize> {
-        let after: Vec<BTreeSet<usize>> =
-            self.pipeline.stages.iter().map(|stage| self.dependencies(stage)).collect();
+        let after: Vec<BTreeSet<usize>> = self.pipeline.stages.iter().map(|stage| self.dependencies(stage)).collect();
         let mut order = Vec::new();
         let mut placed = BTreeSet::new();
         // The first stage of the file that can run comes next: the order of the file is kept where it can be.
@@ -109,11 +108,7 @@ impl Planner<'_> {
     }
 
     /// The table that a reference points at.
-    pub(super) fn table(
-        &mut self,
-        reference: &Located<Reference>,
-        planned: &BTreeMap<&str, usize>,
-    ) -> Option<Table> {
+    pub(super) fn table(&mut self, reference: &Located<Reference>, planned: &BTreeMap<&str, usize>) -> Option<Table> {
         let output = reference.value.output.as_deref();
         if reference.value.stage == "data" {
             let name = output.unwrap_or_default();

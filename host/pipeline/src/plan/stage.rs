@@ -27,9 +27,10 @@ impl<'a> Planner<'a> {
             // Stages of a cycle are planned too, so that their other mistakes are told at the same time.
             let work = self.work(stage, &planned);
             if let (Some(work), Some(index)) = (work, planned.get(stage.name.value.as_str())) {
-                let after = self.dependencies(stage).into_iter().filter_map(|other| {
-                    planned.get(pipeline.stages[other].name.value.as_str()).copied()
-                });
+                let after = self
+                    .dependencies(stage)
+                    .into_iter()
+                    .filter_map(|other| planned.get(pipeline.stages[other].name.value.as_str()).copied());
                 let after = after.collect();
                 let seed = stage.seed.unwrap_or(pipeline.seed);
                 stages.push((*index, PlannedStage { name: stage.name.value.clone(), position, after, seed, work }));
@@ -129,7 +130,8 @@ impl<'a> Planner<'a> {
                 && record.stage(StageKind::Trainer).is_some()
                 && record.stage(StageKind::Predictor).is_none()
             {
-                let message = format!("plugin `{}` exports a trainer but no predictor to read its weights", plugin.value);
+                let message =
+                    format!("plugin `{}` exports a trainer but no predictor to read its weights", plugin.value);
                 self.file.problem(&plugin.at, message, Some("this is the plugin author's to mend".to_owned()));
             }
             for varied in self.choices(stage, plugin, &mut swept) {
@@ -151,8 +153,10 @@ impl<'a> Planner<'a> {
         let select = match &stage.select {
             Some(select) => Some(self.select(stage, select, planned)?),
             None if candidates.len() > 1 => {
-                let message = format!("[stage.{}] has {} candidates but no `select`", stage.name.value, candidates.len());
-                let hint = "add: select = { metric = \"roc-auc\", goal = \"maximize\", on = \"STAGE.OUTPUT\" }".to_owned();
+                let message =
+                    format!("[stage.{}] has {} candidates but no `select`", stage.name.value, candidates.len());
+                let hint =
+                    "add: select = { metric = \"roc-auc\", goal = \"maximize\", on = \"STAGE.OUTPUT\" }".to_owned();
                 self.file.problem(&stage.name.at, message, Some(hint));
                 None
             }
@@ -186,7 +190,8 @@ impl<'a> Planner<'a> {
                 choice.insert(name.clone(), value.clone());
                 choice
             };
-            choices = choices.iter().flat_map(|choice| values.value.iter().map(move |value| with(choice, value))).collect();
+            choices =
+                choices.iter().flat_map(|choice| values.value.iter().map(move |value| with(choice, value))).collect();
         }
         choices
     }
@@ -205,7 +210,8 @@ impl<'a> Planner<'a> {
             (None, Some(judge)) => self.only_call(judge),
             (None, None) => {
                 let message = "nothing says which evaluator computes the metric".to_owned();
-                let hint = "add to select: evaluator = \"classification\", or an evaluator stage of this model".to_owned();
+                let hint =
+                    "add to select: evaluator = \"classification\", or an evaluator stage of this model".to_owned();
                 self.file.problem(&select.metric.at, message, Some(hint));
                 None
             }

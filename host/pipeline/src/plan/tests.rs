@@ -1,5 +1,8 @@
 use serde_json::json;
-use stagewright_core::{ColumnType, Digest, Field, stage::{Port, StageInfo}};
+use stagewright_core::{
+    ColumnType, Digest, Field,
+    stage::{Port, StageInfo},
+};
 
 use super::*;
 
@@ -28,7 +31,10 @@ impl Catalog for Shelf {
             "split" => vec![stage(StageKind::Preprocessor, json!({ "fractions": { "type": "array" } }))],
             "tabular" => vec![stage(StageKind::Featurizer, json!({ "label": { "type": "string" } }))],
             "logistic" => vec![
-                stage(StageKind::Trainer, json!({ "label": { "type": "string" }, "l2": { "type": "number", "default": 1.0 } })),
+                stage(
+                    StageKind::Trainer,
+                    json!({ "label": { "type": "string" }, "l2": { "type": "number", "default": 1.0 } }),
+                ),
                 stage(StageKind::Predictor, json!({})),
             ],
             "trees" => vec![
@@ -39,7 +45,8 @@ impl Catalog for Shelf {
             "expectations" => vec![stage(StageKind::Validator, json!({}))],
             other => return Err(format!("there is no plugin `{other}`")),
         };
-        let record = PluginRecord { digest: Digest::of(b"x"), bytes: 1, stages, imports: vec![], metadata: BTreeMap::new() };
+        let record =
+            PluginRecord { digest: Digest::of(b"x"), bytes: 1, stages, imports: vec![], metadata: BTreeMap::new() };
         Ok((Used { name: version.name.clone(), number: 1, digest: record.digest }, Arc::new(record)))
     }
 }
@@ -119,15 +126,33 @@ fn a_sweep_varies_only_what_a_candidate_takes_and_defaults_reach_every_stage() {
 #[test]
 fn each_mistake_is_told_at_its_place() {
     let cases = [
-        (("input = \"data.census\"\noutputs", "input = \"evaluate\"\noutputs"), "p.toml:29:9: stage `evaluate` (evaluator) has no table\n  hint: read a data version or a preprocessor's output"),
-        (("input = \"split.test\"", "input = \"split.tset\""), "p.toml:21:9: stage `split` has no output `tset`\n  hint: name one of `split.train`, `split.validation`, `split.test`"),
-        (("input = \"split.test\"", "input = \"split\""), "p.toml:21:9: stage `split` has 3 outputs\n  hint: name one of `split.train`, `split.validation`, `split.test`"),
-        (("model = \"train\"", "model = \"trian\""), "p.toml:20:9: there is no stage `trian`\n  hint: did you mean `train`?"),
+        (
+            ("input = \"data.census\"\noutputs", "input = \"evaluate\"\noutputs"),
+            "p.toml:29:9: stage `evaluate` (evaluator) has no table\n  hint: read a data version or a preprocessor's output",
+        ),
+        (
+            ("input = \"split.test\"", "input = \"split.tset\""),
+            "p.toml:21:9: stage `split` has no output `tset`\n  hint: name one of `split.train`, `split.validation`, `split.test`",
+        ),
+        (
+            ("input = \"split.test\"", "input = \"split\""),
+            "p.toml:21:9: stage `split` has 3 outputs\n  hint: name one of `split.train`, `split.validation`, `split.test`",
+        ),
+        (
+            ("model = \"train\"", "model = \"trian\""),
+            "p.toml:20:9: there is no stage `trian`\n  hint: did you mean `train`?",
+        ),
         (("\"trees\"", "\"forest\""), "p.toml:12:24: there is no plugin `forest`"),
         (("adult@latest", "adlut"), "p.toml:6:10: there is no data set `adlut`"),
         (("rounds = [10]", "depth = [10]"), "p.toml:15:28: no candidate takes a parameter `depth`"),
-        (("label = \"income\"", "lable = \"income\""), "p.toml:9:1: no stage takes a parameter `lable`\n  hint: did you mean `label`?"),
-        (("rounds = [10]", "rounds = [0.5]"), "p.toml:11:8: parameter `rounds`: 0.5 is not of type \"integer\" (trainer `trees`)"),
+        (
+            ("label = \"income\"", "lable = \"income\""),
+            "p.toml:9:1: no stage takes a parameter `lable`\n  hint: did you mean `label`?",
+        ),
+        (
+            ("rounds = [10]", "rounds = [0.5]"),
+            "p.toml:11:8: parameter `rounds`: 0.5 is not of type \"integer\" (trainer `trees`)",
+        ),
     ];
     for ((right, wrong), message) in cases {
         let text = PIPELINE.replace(right, wrong);

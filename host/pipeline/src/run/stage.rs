@@ -198,7 +198,8 @@ impl Runner<'_> {
         let model = self.bundle(features, call.plugin.digest, weights, &tables.schema)?;
         let mut value = None;
         if let Some(select) = select {
-            let scored = self.score(&mut steps, &format!("score {name}"), model, call.plugin.digest, self.table(&select.on)?)?;
+            let scored =
+                self.score(&mut steps, &format!("score {name}"), model, call.plugin.digest, self.table(&select.on)?)?;
             let mut spec = self.spec(Operation::Evaluate, &select.call);
             spec.inputs.insert("scored".to_owned(), scored);
             spec.inputs.insert("model".to_owned(), model);
@@ -253,7 +254,14 @@ impl Runner<'_> {
         Ok(digest)
     }
 
-    fn score(&self, steps: &mut Vec<StepRun>, title: &str, model: Digest, predictor: Digest, rows: Digest) -> Done<Digest> {
+    fn score(
+        &self,
+        steps: &mut Vec<StepRun>,
+        title: &str,
+        model: Digest,
+        predictor: Digest,
+        rows: Digest,
+    ) -> Done<Digest> {
         let mut spec = spec(self.plan, Operation::Score, predictor, self.stage_seed_for_scores());
         spec.inputs.insert("model".to_owned(), model);
         spec.inputs.insert("input".to_owned(), rows);

@@ -129,7 +129,12 @@ impl<'a> Steps<'a> {
         Turn { steps: self, key }
     }
 
-    fn keep(&self, key: &Digest, spec: StageSpec, executed: crate::execute::Executed) -> Result<StageResult, StepError> {
+    fn keep(
+        &self,
+        key: &Digest,
+        spec: StageSpec,
+        executed: crate::execute::Executed,
+    ) -> Result<StageResult, StepError> {
         let mut transaction = self.project.store.ledger.begin(&self.project.actor())?;
         let log = transaction.put_bytes(&canonical::to_vec(&executed.log))?;
         let result = StageResult {

@@ -1,0 +1,27 @@
+//! `init`.
+
+use std::path::Path;
+
+use serde_json::json;
+use stagewright::Project;
+
+use super::Context;
+use crate::failure::{CANNOT, Failure};
+
+pub(crate) fn init(context: &Context, directory: &Path, name: Option<String>) -> Result<(), Failure> {
+    std::fs::create_dir_all(directory)
+        .map_err(|error| Failure::new(CANNOT, format!("cannot create {}: {error}", directory.display())))?;
+    let root = directory
+        .canonicalize()
+        .map_err(|error| Failure::new(CANNOT, format!("cannot find {}: {error}", directory.display())))?;
+    let name = name.or_else(|| root.file_name().map(|name| name.to_string_lossy().into_owned()));
+    let name = name.unwrap_or_else(|| "project".to_owned());
+    Project::create(&root, &name, &context.surroundings)?;
+    context.print(&json!({ "project": name, "directory": root }), |_| {
+        format!(
+            "Made project `{name}` in {}.\n\
+             Next: stagewright plugin add FILE.wasm, stagewright data add NAME FILE, then a pipeline under pipelines/.\n",
+            root.display()
+        )
+    })
+}

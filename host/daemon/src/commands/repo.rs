@@ -1,0 +1,216 @@
+//! `repo …`, `fsck`, `gc`.
+
+use std::{
+    fmt::Write,
+    fs::File,
+    io::{BufReader, BufWriter, Write as _},
+    path::Path,
+};
+
+use serde_json::json;
+use stagewright::{
+    house,
+    project::STORE_DIRECTORY,
+    store::{Actor, REPOSITORIES, Repository, Store, package},
+};
+
+use super::Context;
+use crate::{
+    args::RepoCommand,
+    failure::{CANNOT, Failure, NOT_VERIFIED, WRONG_INPUT},
+    text::{Columns, count, printable, size},
+};
+
+pub(crate) fn dispatch(context: &Context, command: RepoCommand) -> Result<(), Failure> {
+    match command {
+        RepoCommand::Backup { repository, file } => {
+            let project = context.read()?;
+            let repository = named(&project.store, &repository)?;
+            let bytes = written(&file, |out| Ok(repository.backup(out)?))?;
+            context.print(&json!({ "repository": repository.name(), "file": file, "bytes": bytes }), |_| {
+                format!("wrote repository `{}` to {} ({})\n", repository.name(), file.display(), size(bytes))
+            })
+        }
+        RepoCommand::Restore { repository, file } => {
+            known(&repository)?;
+            let directory = Store::directory(&context.root.join(STORE_DIRECTORY), &repository);
+            let actor = Actor { who: context.surroundings.author.clone(), at_ms: context.surroundings.clock.now_ms() };
+            let restored = Repository::restore(&mut opened(&file)?, &directory, &actor)?;
+            context.print(&json!({ "repository": restored.name(), "file": file }), |_| {
+                format!("restored repository `{}` from {}\n", restored.name(), file.display())
+            })
+        }
+        RepoCommand::Export { repository, version, file } => {
+            let project = context.read()?;
+            let repository = named(&project.store, &repository)?;
+            let version = repository.resolve(&version.parse()?)?;
+            let items = closure(&project.store, repository, &version)?;
+            let items: Vec<package::Item<'_>> = items.iter().map(Closure::item).collect();
+            written(&file, |out| Ok(package::export(&items, out)?))?;
+            context.print(&json!({ "version": version, "file": file }), |_| {
+                format!("wrote {}@{} with all that it needs to {}\n", version.name, version.number, file.display())
+            })
+        }
+        RepoCommand::Import { repository, file } => {
+            known(&repository)?;
+            let project = context.write()?;
+            let imported = package::import(&project.store, &project.actor(), opened(&file)?)?;
+            let versions: Vec<_> = imported
+                .versions
+                .iter()
+                .map(|(repository, version)| json!({ "repository": repository, "version": version }))
+                .collect();
+            context.print(&json!({ "versions": versions, "artifacts": imported.artifacts }), |_| {
+                let mut text = format!("read {} artifacts\n", count(imported.artifacts));
+                for (repository, version) in &imported.versions {
+                    let _ = writeln!(text, "{}@{} in repository `{repository}`", version.name, version.number);
+                }
+                text
+            })
+        }
+        RepoCommand::Lock { repository } => {
+            let project = context.write()?;
+            named(&project.store, &repository)?.lock(&project.actor())?;
+            context
+                .print(&json!({ "locked": repository }), |_| format!("repository `{repository}` refuses changes now\n"))
+        }
+        RepoCommand::Unlock { repository } => {
+            let project = context.write()?;
+            named(&project.store, &repository)?.unlock(&project.actor())?;
+            context.print(&json!({ "unlocked": repository }), |_| {
+                format!("repository `{repository}` allows changes again\n")
+            })
+        }
+    }
+}
+
+/// An artifact or version of some repository that a package holds.
+enum Closure<'a> {
+    Version(&'a Repository, &'a stagewright::store::Version),
+    Artifact(&'a Repository, stagewright_core::Digest),
+}
+
+impl<'a> Closure<'a> {
+    fn item(&self) -> package::Item<'a> {
+        match self {
+            Self::Version(repository, version) => package::Item::Version(repository, version),
+            Self::Artifact(repository, digest) => package::Item::Artifact(repository, *digest),
+        }
+    }
+}
+
+/// A version and what it needs of other repositories: the components of a model.
+fn closure<'a>(
+    store: &'a Store,
+    repository: &'a Repository,
+    version: &'a stagewright::store::Version,
+) -> Result<Vec<Closure<'a>>, Failure> {
+    let mut items = Vec::new();
+    if version.kind == stagewright::store::ArtifactKind::Model {
+        let bytes = repository.bytes(&version.digest)?;
+        if let Ok(model) = stagewright_core::canonical::from_slice::<stagewright_core::record::Model>(&bytes) {
+            let parts = model.featurizers.iter().chain([&model.predictor]);
+            items.extend(parts.map(|part| Closure::Artifact(&store.code, part.component)));
+        }
+    }
+    items.push(Closure::Version(repository, version));
+    Ok(items)
+}
+
+fn known(name: &str) -> Result<(), Failure> {
+    match REPOSITORIES.contains(&name) {
+        true => Ok(()),
+        false => {
+            Err(Failure::new(WRONG_INPUT, format!("there is no repository `{name}`; use {}", REPOSITORIES.join(", "))))
+        }
+    }
+}
+
+fn named<'a>(store: &'a Store, name: &str) -> Result<&'a Repository, Failure> {
+    known(name)?;
+    let found = store.repositories().into_iter().find(|repository| repository.name() == name);
+    found.ok_or_else(|| Failure::new(WRONG_INPUT, format!("there is no repository `{name}`")))
+}
+
+fn opened(file: &Path) -> Result<BufReader<File>, Failure> {
+    let open = File::open(file).map(BufReader::new);
+    open.map_err(|error| Failure::new(WRONG_INPUT, format!("cannot read {}: {error}", file.display())))
+}
+
+/// Writes a file that is complete or not there.
+fn written<T>(file: &Path, write: impl FnOnce(&mut BufWriter<File>) -> Result<T, Failure>) -> Result<T, Failure> {
+    let cannot = |error: std::io::Error| Failure::new(CANNOT, format!("cannot write {}: {error}", file.display()));
+    let temporary = file.with_extension("part");
+    let mut out = BufWriter::new(File::create(&temporary).map_err(cannot)?);
+    let done = write(&mut out).and_then(|done| {
+        out.flush().and_then(|()| out.get_ref().sync_all()).map_err(cannot)?;
+        std::fs::rename(&temporary, file).map_err(cannot)?;
+        Ok(done)
+    });
+    if done.is_err() {
+        // The failure is what matters; a leftover is only in the way.
+        let _ = std::fs::remove_file(&temporary);
+    }
+    done
+}
+
+pub(crate) fn fsck(context: &Context) -> Result<(), Failure> {
+    let checks = house::fsck(&context.root, &context.surroundings, &|line| context.progress.line(line))?;
+    context.print(&checks, |checks| {
+        let mut columns =
+            Columns::new(&["repository", "chunks", "bytes", "artifacts", "versions", "audit entries", "lost"]);
+        for check in checks {
+            columns.row([
+                check.repository.clone(),
+                count(check.chunks),
+                size(check.bytes),
+                count(check.artifacts),
+                count(check.versions),
+                count(check.audit_entries),
+                check.lost.len().to_string(),
+            ]);
+        }
+        let mut text = columns.text();
+        for check in checks {
+            for repaired in &check.repaired {
+                let _ = writeln!(text, "repaired: {}", printable(repaired));
+            }
+            for problem in &check.lost {
+                let versions = problem.versions.join(", ");
+                let _ = writeln!(text, "lost: {} {}", printable(&problem.what), printable(&versions));
+            }
+        }
+        text
+    })?;
+    match checks.iter().all(stagewright::store::Fsck::is_clean) {
+        true => Ok(()),
+        false => Err(Failure::new(
+            NOT_VERIFIED,
+            "something is lost; `stagewright repo restore` brings back what a backup has",
+        )),
+    }
+}
+
+pub(crate) fn gc(context: &Context, dry_run: bool) -> Result<(), Failure> {
+    let mode = if dry_run { house::Gc::DryRun } else { house::Gc::Remove };
+    let swept = house::gc(&context.write()?, mode)?;
+    context.print(&swept, |swept| {
+        let mut columns = Columns::new(&["repository", "versions", "artifacts", "chunks", "before", "after"]);
+        for one in &swept.repositories {
+            columns.row([
+                one.repository.clone(),
+                one.versions.len().to_string(),
+                count(one.artifacts),
+                count(one.chunks),
+                size(one.bytes_before),
+                size(one.bytes_after),
+            ]);
+        }
+        let would = if dry_run { "would remove" } else { "removed" };
+        let runs = match swept.runs.len() {
+            0 => String::new(),
+            many => format!("{would} {many} runs\n"),
+        };
+        format!("{runs}{would}\n{}", columns.text())
+    })
+}

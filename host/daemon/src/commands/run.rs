@@ -1,0 +1,137 @@
+//! `check`, `run`, `verify`.
+
+use std::{fmt::Write, path::Path};
+
+use serde_json::json;
+use stagewright::{
+    file::Pipeline,
+    memo,
+    plan::{Plan, Work},
+    run::{self, Options, RunOutcome, Watcher},
+    verify::{self, Verdict, Verified},
+};
+use stagewright_core::record::Status;
+
+use super::{Context, cancelled_by_user, show};
+use crate::{
+    failure::{CANNOT, Failure, INTERRUPTED, NOT_VERIFIED, STAGE_FAILED, WRONG_INPUT},
+    git,
+    text::duration,
+};
+
+fn read(path: &Path) -> Result<String, Failure> {
+    std::fs::read_to_string(path).map_err(|error| match error.kind() {
+        std::io::ErrorKind::InvalidData => Failure::new(WRONG_INPUT, format!("{} is not UTF-8 text", path.display())),
+        _ => Failure::new(WRONG_INPUT, format!("cannot read {}: {error}", path.display())),
+    })
+}
+
+fn parse(path: &Path, text: &str) -> Result<Pipeline, Failure> {
+    Ok(Pipeline::parse(&path.display().to_string(), text).map_err(stagewright::Error::from)?)
+}
+
+pub(crate) fn check(context: &Context, path: &Path) -> Result<(), Failure> {
+    let pipeline = parse(path, &read(path)?)?;
+    let project = context.read()?;
+    let plan = Plan::new(&pipeline, &project).map_err(stagewright::Error::from)?;
+    let stages: Vec<_> = plan
+        .stages
+        .iter()
+        .map(|stage| {
+            let after: Vec<&str> = stage.after.iter().map(|other| plan.stages[*other].name.as_str()).collect();
+            let candidates = match &stage.work {
+                Work::Train { candidates, .. } => Some(candidates.len()),
+                _ => None,
+            };
+            json!({ "stage": stage.name, "kind": stage.work.kind(), "after": after, "candidates": candidates })
+        })
+        .collect();
+    context.print(
+        &json!({ "pipeline": pipeline.name, "data": plan.data, "plugins": plan.plugins, "stages": stages }),
+        |_| {
+            let mut text = format!("{} is in order: {} stages\n", path.display(), plan.stages.len());
+            for (stage, said) in plan.stages.iter().zip(&stages) {
+                let after: Vec<&str> = stage.after.iter().map(|other| plan.stages[*other].name.as_str()).collect();
+                let after = if after.is_empty() { String::new() } else { format!(" after {}", after.join(", ")) };
+                let candidates = said["candidates"].as_u64().filter(|many| *many > 1);
+                let candidates = candidates.map(|many| format!(", {many} candidates")).unwrap_or_default();
+                let _ = writeln!(text, "  {} ({}{candidates}){after}", stage.name, stage.work.kind());
+            }
+            text
+        },
+    )
+}
+
+pub(crate) fn run(context: &Context, path: &Path, seed: Option<u64>, fresh: bool) -> Result<(), Failure> {
+    let text = read(path)?;
+    let (shown, version) = (path.display().to_string(), context.surroundings.version.as_str());
+    if !fresh && let Some(run) = memo::unchanged(&context.root, &shown, &text, seed, version) {
+        return told(context, &RunOutcome { run, unchanged: true });
+    }
+    let cancel = cancelled_by_user();
+    let mut pipeline = parse(path, &text)?;
+    pipeline.seed = seed.unwrap_or(pipeline.seed);
+    let project = context.write()?;
+    let plan = Plan::new(&pipeline, &project).map_err(stagewright::Error::from)?;
+    let root = context.root.clone();
+    let git = move || git::state(&root);
+    let options = Options { fresh, cancel, watcher: &context.progress as &dyn Watcher, git: &git };
+    let outcome = run::run(&project, &plan, &options)?;
+    if outcome.run.status == Status::Succeeded {
+        memo::note(&context.root, &shown, &text, seed, version, &outcome.run);
+    }
+    told(context, &outcome)
+}
+
+fn told(context: &Context, outcome: &RunOutcome) -> Result<(), Failure> {
+    let run = &outcome.run;
+    context.print(outcome, |outcome| match outcome.unchanged {
+        true => format!("nothing has changed since run {}\n{}", run.id, show::summary(run)),
+        false => {
+            format!("run {}: {} in {}\n{}", run.id, run.status.as_str(), duration(run.elapsed_ms), show::summary(run))
+        }
+    })?;
+    match &run.status {
+        Status::Succeeded => Ok(()),
+        Status::Failed { message } | Status::Violated { message } => Err(Failure::new(STAGE_FAILED, message.clone())),
+        Status::Cancelled | Status::Skipped => Err(Failure::new(
+            INTERRUPTED,
+            "interrupted; what is finished is kept, and running the pipeline again goes on from there",
+        )),
+    }
+}
+
+pub(crate) fn verify(context: &Context, wanted: &str) -> Result<(), Failure> {
+    let cancel = cancelled_by_user();
+    let project = context.read()?;
+    let run = run::find(&project, wanted)?;
+    let watch = |step: &Verified| {
+        let name = if step.stage == step.step { step.stage.clone() } else { format!("{}: {}", step.stage, step.step) };
+        let mark = if step.verdict == Verdict::Same { "=" } else { "x" };
+        context.progress.line(&format!("{mark} {name}"));
+    };
+    let verification = match verify::verify(&project, &run, &cancel, &watch) {
+        Err(_) if cancel.is_cancelled() => return Err(Failure::new(INTERRUPTED, "verifying was interrupted")),
+        verification => verification?,
+    };
+    context.print(&verification, |verification| match verification.first() {
+        None => format!(
+            "run {}: {} steps ran again, and every output is the same, bit for bit\n",
+            run.id,
+            verification.steps.len()
+        ),
+        Some(_) => String::new(),
+    })?;
+    let Some(first) = verification.first() else { return Ok(()) };
+    let what = match &first.verdict {
+        Verdict::Same => return Err(Failure::silent(CANNOT)),
+        Verdict::Differs { output, recorded, found } => {
+            let found = found.map_or_else(|| "nothing".to_owned(), |found| found.short());
+            format!("output `{output}` was {} and is {found} now", recorded.short())
+        }
+        Verdict::Damaged { what } => what.clone(),
+        Verdict::Failed { message } => format!("it could not run again: {message}"),
+    };
+    let step = if first.stage == first.step { String::new() } else { format!(", step `{}`", first.step) };
+    Err(Failure::new(NOT_VERIFIED, format!("run {} does not verify: stage `{}`{step}: {what}", run.id, first.stage)))
+}

@@ -1,0 +1,69 @@
+//! What a user is told when something cannot be done: one line, its causes, what to do next, and an exit code.
+
+use std::io::Write;
+
+use stagewright::{Error, store::StoreError};
+
+/// The command could not be done.
+pub(crate) const CANNOT: u8 = 1;
+/// The command line or a file is wrong.
+pub(crate) const WRONG_INPUT: u8 = 2;
+/// A stage failed, or a validator found a violation.
+pub(crate) const STAGE_FAILED: u8 = 3;
+/// A verification found a difference or damage.
+pub(crate) const NOT_VERIFIED: u8 = 4;
+/// The user interrupted.
+pub(crate) const INTERRUPTED: u8 = 130;
+
+/// Why a command ends without having done its work.
+#[derive(Debug)]
+pub(crate) struct Failure {
+    pub(crate) code: u8,
+    /// None where everything was said already.
+    pub(crate) error: Option<anyhow::Error>,
+}
+
+impl Failure {
+    pub(crate) fn new(code: u8, message: impl Into<String>) -> Self {
+        Self { code, error: Some(anyhow::Error::msg(message.into())) }
+    }
+
+    /// Everything was said already.
+    pub(crate) const fn silent(code: u8) -> Self {
+        Self { code, error: None }
+    }
+
+    pub(crate) fn tell(&self) {
+        let Some(error) = &self.error else { return };
+        let mut text = format!("error: {error}\n");
+        for cause in error.chain().skip(1) {
+            text.push_str(&format!("caused by: {cause}\n"));
+        }
+        // Where even this cannot be written, nobody is listening.
+        let _ = std::io::stderr().write_all(text.as_bytes());
+    }
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        let code = match &error {
+            Error::Problems(_) | Error::Name(_) | Error::Ingest(_) | Error::Stage { .. } => WRONG_INPUT,
+            Error::Store(StoreError::NoVersion { .. } | StoreError::Name(_)) => WRONG_INPUT,
+            Error::Store(StoreError::Damaged { .. } | StoreError::DamagedArtifact { .. }) => NOT_VERIFIED,
+            _ => CANNOT,
+        };
+        Self { code, error: Some(error.into()) }
+    }
+}
+
+impl From<StoreError> for Failure {
+    fn from(error: StoreError) -> Self {
+        Error::from(error).into()
+    }
+}
+
+impl From<stagewright_core::name::NameError> for Failure {
+    fn from(error: stagewright_core::name::NameError) -> Self {
+        Error::from(error).into()
+    }
+}

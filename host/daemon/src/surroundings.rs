@@ -1,0 +1,51 @@
+//! The world outside: the clock, the user, the machine. The only place that looks at it.
+
+use std::{
+    path::Path,
+    sync::Arc,
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
+};
+
+use stagewright::{Clock, Surroundings};
+
+struct SystemClock(Instant);
+
+impl Clock for SystemClock {
+    #[expect(clippy::disallowed_methods, reason = "this is where time enters")]
+    fn now_ms(&self) -> u64 {
+        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+    }
+
+    fn steady(&self) -> Duration {
+        self.0.elapsed()
+    }
+}
+
+/// What the machine gives every command.
+pub(crate) fn of_this_machine(author: Option<&str>) -> std::io::Result<Surroundings> {
+    let program = std::env::current_exe()?;
+    Ok(Surroundings {
+        clock: Arc::new(SystemClock(Instant::now())),
+        author: author.map_or_else(user, str::to_owned),
+        worker: vec![program.into_os_string(), "worker".into()],
+        cores: std::thread::available_parallelism().map_or(1, usize::from),
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+    })
+}
+
+#[expect(clippy::disallowed_methods, reason = "this is where the environment enters")]
+fn user() -> String {
+    ["USER", "LOGNAME"].iter().find_map(|name| std::env::var(name).ok()).unwrap_or_else(|| "unknown".to_owned())
+}
+
+/// The directory of a project, as the command line or the current directory say.
+pub(crate) fn project(given: Option<&Path>) -> std::io::Result<std::path::PathBuf> {
+    match given {
+        Some(directory) => Ok(directory.to_owned()),
+        None => {
+            let here = std::env::current_dir()?;
+            Ok(stagewright::Project::find(&here).unwrap_or(here))
+        }
+    }
+}

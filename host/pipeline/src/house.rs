@@ -1,0 +1,96 @@
+//! Keeping house: checking every byte, and removing what nothing needs.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::Serialize;
+use stagewright_core::{Digest, canonical, record::Model};
+use stagewright_store::{
+    Access, Actor, ArtifactKind, Collected, Collection, Fsck, Hooks, REPOSITORIES, Repository, Store,
+};
+
+use crate::{
+    error::Result,
+    project::{Project, STORE_DIRECTORY, Surroundings},
+    run,
+};
+
+/// Checks every repository of a project, and mends what can be made again. The project need not open.
+///
+/// # Errors
+/// A repository is missing, or another process writes to it.
+pub fn fsck(root: &std::path::Path, surroundings: &Surroundings, progress: &dyn Fn(&str)) -> Result<Vec<Fsck>> {
+    let store = root.join(STORE_DIRECTORY);
+    let actor = Actor { who: surroundings.author.clone(), at_ms: surroundings.clock.now_ms() };
+    let hooks = || Hooks { progress: Some(progress), ..Hooks::default() };
+    let check = |name: &&str| Repository::fsck(&Store::directory(&store, name), Access::Write, &actor, hooks());
+    Ok(REPOSITORIES.iter().map(check).collect::<Result<_, _>>()?)
+}
+
+/// What gc removed, or would remove.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct Swept {
+    /// Runs that were forgotten.
+    pub runs: Vec<u64>,
+    /// What went from each repository.
+    pub repositories: Vec<Collected>,
+}
+
+/// Whether gc does what it finds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Gc {
+    /// It removes.
+    Remove,
+    /// It only says what it would remove, the runs' own artifacts left out of account.
+    DryRun,
+}
+
+/// Removes what nothing needs, by the project's retention rules.
+///
+/// # Errors
+/// The store cannot be read or written.
+pub fn gc(project: &Project, mode: Gc) -> Result<Swept> {
+    let keep = project.settings.keep;
+    let forgotten: BTreeSet<u64> = match keep.runs {
+        None => BTreeSet::new(),
+        Some(newest) => {
+            let runs = run::list(project, usize::MAX, None)?;
+            runs.iter().skip(usize::try_from(newest).unwrap_or(usize::MAX)).map(|run| run.id).collect()
+        }
+    };
+    if mode == Gc::Remove {
+        run::forget(project, &forgotten)?;
+    }
+    let roots = roots(project)?;
+    let mut swept = Swept { runs: forgotten.into_iter().collect(), repositories: Vec::new() };
+    for repository in project.store.repositories() {
+        let roots = roots.get(repository.name()).cloned().unwrap_or_default();
+        let collection = Collection { newest: keep.versions, roots, grace_ms: 0 };
+        let actor = project.actor();
+        swept.repositories.push(match mode {
+            Gc::Remove => repository.gc(&actor, &collection)?,
+            Gc::DryRun => repository.gc_plan(&actor, &collection)?,
+        });
+    }
+    Ok(swept)
+}
+
+/// What another repository needs of each: the components of registered models and of kept runs, and the logs of runs.
+fn roots(project: &Project) -> Result<BTreeMap<String, BTreeSet<Digest>>> {
+    let mut code = BTreeSet::new();
+    let models = &project.store.models;
+    for name in models.names()? {
+        for version in models.log(&name)?.iter().filter(|version| version.kind == ArtifactKind::Model) {
+            if let Ok(model) = canonical::from_slice::<Model>(&models.bytes(&version.digest)?) {
+                code.extend(model.featurizers.iter().chain([&model.predictor]).map(|part| part.component));
+            }
+        }
+    }
+    let mut ledger = BTreeSet::new();
+    for run in run::list(project, usize::MAX, None)? {
+        for (_, step) in run.steps() {
+            code.insert(step.result.spec.component);
+            ledger.insert(step.result.log);
+        }
+    }
+    Ok(BTreeMap::from([("code".to_owned(), code), ("ledger".to_owned(), ledger)]))
+}
