@@ -4,9 +4,9 @@
 //! never knows more than the journal, is opened only when a repository has outgrown memory, and can be thrown away at
 //! any time: everything in it is made from the journal again. It holds no chunk and no value above a few kilobytes.
 //!
-//! Sled's files change only while rows are folded. The file `checkpoint`, written behind each fold, has the position
-//! that they are up to and their digests, so that sled is never asked from files that are not as it left them: some
-//! damage it would not notice and answer that there is nothing.
+//! Sled's files change only while rows are folded. The file `checkpoint`, written on closing and now and then before,
+//! has the position that they are up to and their digests, so that sled is never asked from files that are not as it
+//! left them: some damage it would not notice, and answer that there is nothing.
 
 mod sled;
 
@@ -21,7 +21,7 @@ use stagewright_core::Digest;
 
 use self::sled::SledEngine;
 use crate::{
-    Result,
+    Result, StoreError,
     files::Files,
     journal::{self, Position},
 };
@@ -41,6 +41,8 @@ trait Engine: Send + Sync {
     fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>>;
     /// Up to `limit` rows of the range in order; from its end where `reverse`.
     fn range(&self, from: &[u8], to: Bound<&[u8]>, limit: usize, reverse: bool) -> Result<Rows>;
+    /// Takes over rows; a crash may undo that.
+    fn apply(&self, rows: &mut dyn Iterator<Item = (&[u8], Option<&[u8]>)>) -> Result<()>;
 }
 
 /// What stands in for sled where it fails in the middle of its work: the same rows from the journal, in memory.
@@ -56,6 +58,10 @@ impl Engine for MemoryEngine {
             self.0.range::<[u8], _>((Bound::Included(from), to)).map(|(key, value)| (key.clone(), value.clone()));
         Ok(if reverse { rows.rev().take(limit).collect() } else { rows.take(limit).collect() })
     }
+
+    fn apply(&self, _: &mut dyn Iterator<Item = (&[u8], Option<&[u8]>)>) -> Result<()> {
+        Err(StoreError::Invalid("sled failed in this life; rows stay in memory".to_owned()))
+    }
 }
 
 /// Rows by key.
@@ -69,6 +75,10 @@ pub(crate) struct Index {
     fold_at: Option<usize>,
     /// Up to where sled's rows go.
     folded: Position,
+    /// The weight of the rows that were folded since sled's files were last vouched for.
+    unvouched: usize,
+    /// The length of sled's files when they were.
+    vouched: usize,
     engine: Mutex<Option<Arc<dyn Engine>>>,
 }
 
@@ -98,6 +108,7 @@ impl Index {
         match Position::from_text(&checkpoint[..line]) {
             Some(position) if sled_files(files).is_ok_and(|found| found.as_bytes() == &checkpoint[line..]) => {
                 index.folded = position;
+                index.vouched = index.sled_len()?;
             }
             _ => {
                 progress(&format!(
@@ -119,6 +130,8 @@ impl Index {
             weight: 0,
             fold_at: None,
             folded: Position::START,
+            unvouched: 0,
+            vouched: 0,
             engine: Mutex::new(None),
         }
     }
@@ -131,7 +144,7 @@ impl Index {
     pub(crate) fn discard(&mut self) -> Result<()> {
         self.engine = Mutex::new(None);
         self.recent.clear();
-        (self.weight, self.folded) = (0, Position::START);
+        (self.weight, self.folded, self.unvouched, self.vouched) = (0, Position::START, 0, 0);
         if self.files.exists(CHECKPOINT) {
             self.files.remove(CHECKPOINT)?;
         }
@@ -144,22 +157,23 @@ impl Index {
 
     /// Asks sled, or the journal where sled fails.
     fn ask<T>(&self, question: impl Fn(&dyn Engine) -> Result<T>) -> Result<T> {
-        let mut engine = self.engine.lock().unwrap_or_else(PoisonError::into_inner);
-        let opened = match &*engine {
-            Some(opened) => Ok(opened.clone()),
-            None => SledEngine::open(&self.directory.join(SLED), &self.repository)
-                .map(|sled| engine.insert(Arc::new(sled)).clone()),
-        };
-        let asked = opened.and_then(|opened| {
-            drop(engine);
-            question(&*opened)
-        });
-        asked.or_else(|error| {
+        self.engine().and_then(|engine| question(&*engine)).or_else(|error| {
             tracing::warn!(repository = self.repository, %error, "sled failed: asking the journal in its place");
             let stand_in: Arc<dyn Engine> = Arc::new(self.stand_in()?);
             *self.engine.lock().unwrap_or_else(PoisonError::into_inner) = Some(stand_in.clone());
             question(&*stand_in)
         })
+    }
+
+    fn engine(&self) -> Result<Arc<dyn Engine>> {
+        let mut engine = self.engine.lock().unwrap_or_else(PoisonError::into_inner);
+        match &*engine {
+            Some(opened) => Ok(opened.clone()),
+            None => {
+                let sled = SledEngine::open(&self.directory.join(SLED), &self.repository)?;
+                Ok(engine.insert(Arc::new(sled)).clone())
+            }
+        }
     }
 
     fn stand_in(&self) -> Result<MemoryEngine> {
@@ -251,19 +265,45 @@ impl Index {
     }
 
     fn try_fold(&mut self, position: Position) -> Result<()> {
-        self.engine = Mutex::new(None);
         if !self.has_folded() && self.files.exists(SLED) {
-            // Left behind by a fold that did not reach its checkpoint.
+            // Left behind by a life that did not come to vouch for it.
+            self.engine = Mutex::new(None);
             self.files.remove_dir_all(SLED)?;
         }
-        let directory = self.directory.join(SLED);
         let mut rows = self.recent.iter().map(|(key, value)| (key.as_slice(), value.as_deref()));
-        SledEngine::open(&directory, &self.repository)?.apply(&mut rows)?;
+        self.engine()?.apply(&mut rows)?;
+        self.folded = position;
+        self.unvouched += self.weight;
+        self.recent.clear();
+        self.weight = 0;
+        Ok(())
+    }
+
+    /// Vouches for sled's files where much was folded since. That costs a look at every row: done whenever there are
+    /// half as many more, it costs little for each.
+    pub(crate) fn vouch_now_and_then(&mut self) {
+        if self.unvouched >= self.vouched / 2 {
+            self.vouch();
+        }
+    }
+
+    /// Vouches for sled's files, so that the next life need not make them again. On closing.
+    pub(crate) fn vouch(&mut self) {
+        if self.unvouched > 0
+            && self.fold_at.is_some()
+            && let Err(error) = self.try_vouch()
+        {
+            tracing::warn!(repository = self.repository, %error, "the next life has to make the index again");
+        }
+    }
+
+    fn try_vouch(&mut self) -> Result<()> {
+        self.engine = Mutex::new(None);
         // Sled goes on rearranging its files when they are opened and read after a change, until all is as it likes it.
         let mut settled = String::new();
         for _ in 0..MOST_SETTLING {
             let before = settled;
-            SledEngine::open(&directory, &self.repository)?.touch_all()?;
+            SledEngine::open(&self.directory.join(SLED), &self.repository)?.touch_all()?;
             settled = sled_files(&self.files)?;
             if settled == before {
                 break;
@@ -274,12 +314,15 @@ impl Index {
             self.files.open_file(&format!("{SLED}/{name}"))?.sync()?;
         }
         self.files.sync_dir(SLED)?;
-        let checkpoint = format!("{}{settled}", position.to_text());
+        let checkpoint = format!("{}{settled}", self.folded.to_text());
         self.files.replace(CHECKPOINT, checkpoint.as_bytes())?;
-        self.folded = position;
-        self.recent.clear();
-        self.weight = 0;
+        self.unvouched = 0;
+        self.vouched = self.sled_len()?;
         Ok(())
+    }
+
+    fn sled_len(&self) -> Result<usize> {
+        Ok(self.files.list(SLED)?.iter().map(|(_, len)| usize::try_from(*len).unwrap_or(usize::MAX)).sum())
     }
 }
 

@@ -5,13 +5,15 @@
 //! 2. Facts (where a chunk lies, a version, a record, an audit entry) are *rows*. A commit is one frame of rows.
 //! 3. To make commits durable: sync the packs, then write their frames to the *journal*, then sync the journal.
 //!    That last sync is the commit point; whoever waits behind it shares it (group commit).
-//! 4. A frame therefore never speaks of a chunk that is not durable, and a crash leaves at most a torn last frame.
+//! 4. A frame therefore never speaks of a chunk that is not durable, and a crash leaves at most a torn last frame. What
+//!    a killed process wrote but did not sync is synced before anything builds on it.
 //! 5. Frames are chained by hash, file to file. A missing or damaged frame breaks the chain and is reported; only the
 //!    very end of the newest file may be torn, and not where a whole frame follows or the file `head` knows of more.
 //! 6. The *index* answers questions: rows of recent frames in memory, older ones in sled.
-//! 7. Sled is given only rows that are durable in the journal, then synced, then named in the file `checkpoint`.
-//! 8. On opening, the journal behind the checkpoint is replayed. Where sled cannot be opened, panics, or is not at the
-//!    checkpoint, it is set aside as `sled.bad-N` and made again from the journal.
+//! 7. Sled is given only rows that are durable in the journal; its files are synced, then their digests are written to
+//!    the file `checkpoint`.
+//! 8. On opening, the journal behind the checkpoint is replayed. Where sled's files are not those of the checkpoint, sled
+//!    is set aside as `sled.bad-N` and made again from the journal; where it fails later, the journal stands in for it.
 //! 9. Every read is verified against the digest that asked for it.
 //! 10. Nothing is atomic across repositories. Order protects: bytes, then the record that names them, then pointers.
 

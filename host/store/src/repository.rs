@@ -361,6 +361,9 @@ fn load(
         })
     };
     let found = fill(&mut index)?;
+    if files.free_space() >= RESERVE {
+        index.vouch();
+    }
     if let Some(head) = head
         && head.frames > found.end.frames
     {
@@ -395,6 +398,9 @@ impl Drop for Shared {
             let journal = lock(&self.journal).position();
             if synced.is_ok() && commits > 0 {
                 self.note_head(journal);
+            }
+            if synced.is_ok() {
+                self.index.get_mut().unwrap_or_else(PoisonError::into_inner).vouch();
             }
         }
         if let Some(lock) = self.lock.take() {

@@ -161,7 +161,8 @@ mod tests {
 
         #[test]
         fn names_in_keys_read_back_what_was_written(name in "[a-z0-9.-]{1,20}", rest in any::<[u8; 8]>()) {
-            prop_assert_eq!(split_name(&named(VERSION, &name, &rest)), Some((name.as_str(), &rest[..])));
+            let key = named(VERSION, &name, &rest);
+            prop_assert_eq!(split_name(&key), Some((name.as_str(), &rest[..])));
         }
 
         #[test]

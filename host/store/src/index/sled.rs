@@ -22,20 +22,6 @@ impl SledEngine {
         Ok(Self { database, repository: repository.to_owned() })
     }
 
-    /// Applies rows and closes sled. What is in its files then is all of them, but not yet durable.
-    pub(super) fn apply(self, rows: &mut dyn Iterator<Item = (&[u8], Option<&[u8]>)>) -> Result<()> {
-        let Self { database, repository } = self;
-        guard(&repository, move || {
-            for (key, value) in rows {
-                match value {
-                    Some(value) => database.insert(key, value).map(drop)?,
-                    None => database.remove(key).map(drop)?,
-                }
-            }
-            database.flush().map(drop)
-        })
-    }
-
     /// Looks up every row and closes sled: looking up is what makes it put its pages in order.
     pub(super) fn touch_all(self) -> Result<()> {
         let Self { database, repository } = self;
@@ -69,6 +55,18 @@ impl Engine for SledEngine {
                 true => rows.rev().take(limit).map(owned).collect(),
                 false => rows.take(limit).map(owned).collect(),
             }
+        })
+    }
+
+    fn apply(&self, rows: &mut dyn Iterator<Item = (&[u8], Option<&[u8]>)>) -> Result<()> {
+        guard(&self.repository, || {
+            for (key, value) in rows {
+                match value {
+                    Some(value) => self.database.insert(key, value).map(drop)?,
+                    None => self.database.remove(key).map(drop)?,
+                }
+            }
+            self.database.flush().map(drop)
         })
     }
 }

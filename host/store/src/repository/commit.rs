@@ -144,6 +144,7 @@ impl Shared {
             if writer.pending.is_empty() && self.files.free_space() >= RESERVE {
                 let mut index = self.index.write().unwrap_or_else(PoisonError::into_inner);
                 index.fold(journal.position());
+                index.vouch_now_and_then();
                 self.note_head(journal.position());
             }
         }

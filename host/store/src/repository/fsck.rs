@@ -121,6 +121,7 @@ impl Shared {
                 Ok(())
             })?;
             index.fold(found.end);
+            index.vouch();
             report.repaired.push("the index differed from the journal: it was made again".to_owned());
         } else if differs {
             report.lost.push(Problem {
