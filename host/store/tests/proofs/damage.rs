@@ -96,6 +96,9 @@ fn read_all(repository: &Repository, expected: &Expected, scene: &str) -> Outcom
     outcome
 }
 
+/// Does it to a file.
+type Damage = Box<dyn Fn(&Path)>;
+
 /// Damages a copy and looks at it, for reading and for writing.
 fn check(directory: &Path, expected: &Expected, file: &str, what: &str, damage: &dyn Fn(&Path)) -> (usize, usize) {
     let temporary = scratch();
@@ -143,7 +146,7 @@ fn damaged_files_never_give_wrong_bytes_and_never_a_panic() {
             continue;
         }
         let len = fs::metadata(directory.join(&file)).unwrap().len();
-        let mut damages: Vec<(String, Box<dyn Fn(&Path)>)> =
+        let mut damages: Vec<(String, Damage)> =
             vec![("removed".to_owned(), Box::new(|path| fs::remove_file(path).unwrap()))];
         for _ in 0..6 {
             let at = dice.below(len.saturating_mul(8));

@@ -32,11 +32,14 @@ enum Event {
     Deleted(String),
 }
 
+/// Whether this is the change before which a process is killed.
+type Moment = fn(&Change) -> bool;
+
 struct Recorder {
     directory: PathBuf,
     events: Mutex<Vec<Event>>,
     /// The process is killed just before a change that this holds for, and does nothing from then on.
-    killed_at: Mutex<Option<fn(&Change) -> bool>>,
+    killed_at: Mutex<Option<Moment>>,
     dead: AtomicBool,
 }
 
@@ -262,6 +265,7 @@ fn work(repository: &Repository, recorder: &Recorder, life: u64) -> Result<(), S
 }
 
 #[test]
+#[expect(clippy::disallowed_methods, reason = "the long mode is asked for in the environment")]
 fn whatever_a_power_cut_leaves_holds_all_that_was_acknowledged_and_nothing_half() {
     let (_temporary, directory) = made();
     let base = Disk::holding(&directory);
@@ -274,7 +278,7 @@ fn whatever_a_power_cut_leaves_holds_all_that_was_acknowledged_and_nothing_half(
     let observer: Arc<dyn Observer> = recorder.clone();
     // Lives that end in a kill, after which the next goes on with what is in the machine's memory, synced or not. The
     // worst moments to be killed at are around the first and the last frame of a journal file.
-    const KILLS: [fn(&Change) -> bool; 5] = [
+    const KILLS: [Moment; 5] = [
         |change| matches!(change, Change::Sync { path } if path.starts_with("journal/")),
         |change| matches!(change, Change::SyncDirectory { path } if path == "journal"),
         |change| matches!(change, Change::Write { path, .. } if path.starts_with("journal/")),
