@@ -1,5 +1,6 @@
 //! What becomes of columns, in training and when serving, and what is refused.
 #![expect(clippy::print_stderr, reason = "a test that is skipped says so")]
+#![expect(clippy::unwrap_used, reason = "the helpers of these tests unwrap as the tests do")]
 
 use std::path::Path;
 
