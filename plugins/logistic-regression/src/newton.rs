@@ -1,0 +1,205 @@
+//! Newton's method for the penalised logistic loss.
+//!
+//! Second derivatives are cheap here, because a row of the matrix has few entries, and a dozen steps reach the last digit
+//! that rounding leaves: weights that do not depend on where the descent began.
+
+use stagewright_stage::Failure;
+use stagewright_stage::design::Design;
+use stagewright_stage::linear::dot;
+
+/// The largest slope at the end, for a column of deviation 1.
+const TOLERANCE: f64 = 1e-8;
+
+/// Below this part of the objective, what a step gains drowns in rounding.
+const ROUNDING: f64 = 1e-10;
+
+/// What is to be fitted.
+#[derive(Debug)]
+pub struct Problem<'a> {
+    /// The rows, their numbers centred.
+    pub design: &'a Design,
+    /// Which rows are positive.
+    pub positive: &'a [bool],
+    /// The column whose weight is not penalised.
+    pub constant: usize,
+    /// The deviation of each column.
+    pub scales: &'a [f64],
+    /// The weight of the penalty on large weights.
+    pub l2: f64,
+    /// The most steps.
+    pub iterations: u32,
+}
+
+/// Whether the descent goes on after a step.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Next {
+    /// It does.
+    Continue,
+    /// It ends here.
+    Stop,
+}
+
+/// How the descent ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum End {
+    /// At the minimum, as far as rounding lets one tell.
+    Minimum,
+    /// Before it, after the most steps.
+    Limit,
+    /// Before it, because it was told to.
+    Stopped,
+}
+
+/// Where the descent ended.
+#[derive(Debug, Clone)]
+pub struct Fit {
+    /// One weight for each column of the matrix.
+    pub weights: Vec<f64>,
+    /// `l2/2 · ||w||² + Σ logloss`.
+    pub objective: f64,
+    /// The largest slope, each measured in deviations of its column.
+    pub slope: f64,
+    /// The steps that were made.
+    pub iterations: u32,
+    /// How it ended.
+    pub end: End,
+    /// Whether every row lies on its side of the boundary.
+    pub separated: bool,
+}
+
+/// The state of the rows for one set of weights.
+struct Point {
+    weights: Vec<f64>,
+    margins: Vec<f64>,
+    objective: f64,
+    gradient: Vec<f64>,
+    /// The second derivative of each row's loss.
+    curvatures: Vec<f64>,
+    slope: f64,
+}
+
+/// Minimises `l2/2 · ||w||² + Σ logloss`. `step` sees the number of steps and the objective after each.
+pub fn minimise(problem: &Problem<'_>, mut step: impl FnMut(u32, f64) -> Next) -> Result<Fit, Failure> {
+    let Problem { design, positive, constant, .. } = *problem;
+    let positives = positive.iter().filter(|positive| **positive).count() as f64;
+    let mut weights = vec![0.0; design.width()];
+    weights[constant] = (positives / (positive.len() as f64 - positives)).ln();
+    let margins = design.times(&weights);
+    let mut point = problem.point(weights, margins)?;
+    let mut iterations = 0;
+    let end = loop {
+        if step(iterations, point.objective) == Next::Stop {
+            break End::Stopped;
+        }
+        if point.slope <= TOLERANCE {
+            break End::Minimum;
+        }
+        if iterations == problem.iterations {
+            break End::Limit;
+        }
+        iterations += 1;
+        let direction = problem.direction(&point);
+        let gain = -dot(&point.gradient, &direction);
+        let fine = gain <= ROUNDING * (1.0 + point.objective);
+        let Some(next) = problem.walk(&point, &direction, gain, fine)? else { break End::Minimum };
+        // Where rounding hides what a step gains, its slope tells whether it was one; near the minimum each one falls
+        // by far more than this.
+        let stuck = fine && next.slope > 0.5 * point.slope;
+        if !stuck || next.slope < point.slope {
+            point = next;
+        }
+        if stuck {
+            break End::Minimum;
+        }
+    };
+    let separated = point.margins.iter().zip(positive).all(|(margin, positive)| signed(*margin, *positive) > 0.0);
+    let Point { weights, objective, slope, .. } = point;
+    Ok(Fit { weights, objective, slope, iterations, end, separated })
+}
+
+impl Problem<'_> {
+    /// What the penalty adds.
+    fn penalty(&self, weights: &[f64]) -> f64 {
+        let all = dot(weights, weights) - weights[self.constant] * weights[self.constant];
+        0.5 * self.l2 * all
+    }
+
+    /// The derivatives for these weights.
+    fn point(&self, weights: Vec<f64>, margins: Vec<f64>) -> Result<Point, Failure> {
+        let rows = margins.len();
+        let (mut residuals, mut curvatures) = (Vec::with_capacity(rows), Vec::with_capacity(rows));
+        let mut objective = 0.0;
+        for (margin, positive) in margins.iter().zip(self.positive) {
+            let right = signed(*margin, *positive);
+            let small = (-right.abs()).exp();
+            let wrong = if right >= 0.0 { small / (1.0 + small) } else { 1.0 / (1.0 + small) };
+            objective += loss(right);
+            residuals.push(if *positive { -wrong } else { wrong });
+            curvatures.push(small / ((1.0 + small) * (1.0 + small)));
+        }
+        objective += self.penalty(&weights);
+        let mut gradient = self.design.transposed_times(&residuals);
+        for (place, slope) in gradient.iter_mut().enumerate().filter(|(place, _)| *place != self.constant) {
+            *slope += self.l2 * weights[place];
+        }
+        let slopes = gradient.iter().zip(self.scales).map(|(slope, scale)| slope.abs() / scale);
+        let slope = slopes.fold(0.0, f64::max);
+        if !objective.is_finite() || gradient.iter().any(|slope| !slope.is_finite()) {
+            return Err(too_large());
+        }
+        Ok(Point { weights, margins, objective, gradient, curvatures, slope })
+    }
+
+    /// Newton's step from here.
+    fn direction(&self, point: &Point) -> Vec<f64> {
+        let mut products = self.design.products(|row| point.curvatures[row]);
+        for place in (0..products.size()).filter(|place| *place != self.constant) {
+            products.row_mut(place)[place] += self.l2;
+        }
+        let downhill: Vec<f64> = point.gradient.iter().map(|slope| -slope).collect();
+        products.factorize().solve(&downhill)
+    }
+
+    /// Goes along the step, less far as long as it overshoots; nowhere if it leads nowhere.
+    fn walk(&self, point: &Point, direction: &[f64], gain: f64, fine: bool) -> Result<Option<Point>, Failure> {
+        if direction.iter().any(|part| !part.is_finite()) || gain.is_nan() {
+            return Err(too_large());
+        }
+        let along = self.design.times(direction);
+        let mut length = 1.0;
+        for _ in 0..40 {
+            let ahead = |(here, direction): (&f64, &f64)| here + length * direction;
+            let weights: Vec<f64> = point.weights.iter().zip(direction).map(ahead).collect();
+            let margins: Vec<f64> = point.margins.iter().zip(&along).map(ahead).collect();
+            let losses = margins.iter().zip(self.positive).map(|(margin, positive)| loss(signed(*margin, *positive)));
+            let objective = losses.sum::<f64>() + self.penalty(&weights);
+            if fine || objective <= point.objective - 1e-4 * length * gain {
+                // From the weights again, lest the margins gather the rounding of every step.
+                let margins = self.design.times(&weights);
+                return self.point(weights, margins).map(Some);
+            }
+            length *= 0.5;
+        }
+        Ok(None)
+    }
+}
+
+/// How far a row lies on its side of the boundary.
+fn signed(margin: f64, positive: bool) -> f64 {
+    if positive { margin } else { -margin }
+}
+
+/// The negative logarithm of the probability of a row's class.
+fn loss(right: f64) -> f64 {
+    (-right).max(0.0) + (-right.abs()).exp().ln_1p()
+}
+
+/// The probability of the positive class.
+pub fn probability(margin: f64) -> f64 {
+    let small = (-margin.abs()).exp();
+    if margin >= 0.0 { 1.0 / (1.0 + small) } else { small / (1.0 + small) }
+}
+
+fn too_large() -> Failure {
+    Failure::invalid_data("the values are too large to fit; standardize them first, as the tabular featurizer does")
+}
