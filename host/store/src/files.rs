@@ -120,6 +120,13 @@ impl Files {
         Ok(Handle { file, path: path.to_owned(), files: self.clone() })
     }
 
+    /// Opens a file that is written over in place.
+    pub(crate) fn open_to_write(&self, path: &str) -> Result<Handle> {
+        let file = self.dir.open_with(path, OpenOptions::new().read(true).write(true));
+        let file = file.map_err(StoreError::io("cannot open", path))?;
+        Ok(Handle { file, path: path.to_owned(), files: self.clone() })
+    }
+
     /// Opens a file to lock it, making it if need be.
     pub(crate) fn open_lock(&self, path: &str) -> Result<std::fs::File> {
         let mut options = OpenOptions::new();

@@ -8,8 +8,8 @@
 //! A process writes only to files that it made itself, one frame and one sync at a time, so a crash leaves at most one
 //! torn frame, at the end of a file. The next life syncs that file, then continues the chain from its last whole frame
 //! in a file of its own: a frame that was acknowledged and is missing breaks the chain and cannot pass for a torn one.
-//! For the newest file, which nothing continues, the file `head` (written on closing) and the search for whole frames
-//! behind a broken one do the same.
+//! For the newest file, which nothing continues, the file `head` (written behind each sync, though not synced itself) and
+//! the search for whole frames behind a broken one do the same.
 
 use stagewright_core::Digest;
 
@@ -51,6 +51,19 @@ impl Position {
     pub(crate) fn from_text(text: &[u8]) -> Option<Self> {
         let (frames, chain) = std::str::from_utf8(text).ok()?.strip_suffix('\n')?.split_once(' ')?;
         Some(Self { frames: frames.parse().ok()?, chain: chain.parse().ok()? })
+    }
+
+    /// As the file `head` holds it: always of one length, with a check, since it is written over in place.
+    pub(crate) fn to_head(self) -> String {
+        let text = format!("{:020} {}", self.frames, self.chain);
+        format!("{text} {}\n", Digest::of(text.as_bytes()).short())
+    }
+
+    pub(crate) fn from_head(text: &[u8]) -> Option<Self> {
+        let (frames, rest) = std::str::from_utf8(text).ok()?.split_once(' ')?;
+        let (chain, _) = rest.split_once(' ')?;
+        let position = Self { frames: frames.parse().ok()?, chain: chain.parse().ok()? };
+        (position.to_head().as_bytes() == text).then_some(position)
     }
 
     fn after(self, payload: &[u8]) -> Self {
@@ -331,6 +344,7 @@ mod tests {
         fn positions_read_back_what_they_printed(frames in any::<u64>(), chain in any::<[u8; 32]>()) {
             let position = Position { frames, chain: Digest::from_bytes(chain) };
             prop_assert_eq!(Position::from_text(position.to_text().as_bytes()), Some(position));
+            prop_assert_eq!(Position::from_head(position.to_head().as_bytes()), Some(position));
             prop_assert_eq!(file_start(&file_header(position)), Some(position));
         }
     }

@@ -26,7 +26,7 @@ use stagewright_core::{Digest, canonical};
 use crate::{
     Result, StoreError,
     audit::{Actor, to_hex},
-    files::{Files, Observer},
+    files::{Files, Handle, Observer},
     index::{FOLD_BYTES, Index},
     journal::{self, JournalWriter, Position},
     pack::{self, PackReader, PackWriter},
@@ -87,6 +87,8 @@ pub(crate) struct Shared {
     pub(crate) writer: Mutex<Writer>,
     /// Taken before `writer`.
     journal: Mutex<JournalWriter>,
+    /// The file that says how far the journal goes.
+    head: Mutex<Option<Handle>>,
     /// How many commits are durable.
     durable: AtomicU64,
     poisoned: AtomicBool,
@@ -196,6 +198,7 @@ impl Repository {
             }),
             journal: Mutex::new(JournalWriter::new(files.clone(), found.next_life, found.end)),
             gate: gate::Gate::default(),
+            head: Mutex::new(None),
             durable: AtomicU64::new(0),
             poisoned: AtomicBool::new(false),
             locked: AtomicBool::new(files.exists(LOCKED)),
@@ -333,7 +336,7 @@ fn load(
     fold_at: Option<usize>,
     progress: &dyn Fn(&str),
 ) -> Result<(Index, journal::Found)> {
-    let head = files.read_if_there(HEAD)?.as_deref().and_then(Position::from_text);
+    let head = files.read_if_there(HEAD)?.as_deref().and_then(Position::from_head);
     let mut index = match access {
         Access::Write => Index::open(files, directory, name, fold_at.unwrap_or(FOLD_BYTES), progress)?,
         Access::Read => Index::in_memory(files, directory, name),
@@ -395,10 +398,6 @@ impl Drop for Shared {
             let commits = lock(&self.writer).commits;
             // Whoever wanted to know whether this works waited for its ticket.
             let synced = self.sync(commits);
-            let journal = lock(&self.journal).position();
-            if synced.is_ok() && commits > 0 {
-                self.note_head(journal);
-            }
             if synced.is_ok() {
                 self.index.get_mut().unwrap_or_else(PoisonError::into_inner).vouch();
             }
@@ -417,16 +416,16 @@ impl Shared {
         }
     }
 
-    /// Notes how far the journal went. Neither synced nor insisted on: it may say less than the truth, never more.
+    /// Notes how far the journal goes. Neither synced nor insisted on: it may say less than the truth, never more.
     fn note_head(&self, position: Position) {
         let note = || -> Result<()> {
-            let temporary = "head.new";
-            if self.files.exists(temporary) {
-                self.files.remove(temporary)?;
-            }
-            let handle = self.files.create(temporary, false)?;
-            handle.write_at(0, position.to_text().as_bytes())?;
-            self.files.rename(temporary, HEAD)
+            let mut head = lock(&self.head);
+            let handle = match &*head {
+                Some(handle) => handle,
+                None if self.files.exists(HEAD) => head.insert(self.files.open_to_write(HEAD)?),
+                None => head.insert(self.files.create(HEAD, false)?),
+            };
+            handle.write_at(0, position.to_head().as_bytes())
         };
         if let Err(error) = note() {
             tracing::warn!(repository = self.name, %error, "could not note how far the journal goes");

@@ -138,6 +138,7 @@ impl Shared {
             journal.append(&payload).map_err(|error| self.poison(error))?;
         }
         self.durable.store(upto, Ordering::Release);
+        self.note_head(journal.position());
         if self.index.read().unwrap_or_else(PoisonError::into_inner).is_heavy() {
             let writer = lock(&self.writer);
             // Only what is durable may be folded; otherwise the next sync gets to it.
@@ -145,7 +146,6 @@ impl Shared {
                 let mut index = self.index.write().unwrap_or_else(PoisonError::into_inner);
                 index.fold(journal.position());
                 index.vouch_now_and_then();
-                self.note_head(journal.position());
             }
         }
         Ok(())

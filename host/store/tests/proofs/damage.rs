@@ -234,3 +234,37 @@ fn a_damaged_index_is_made_again_and_says_so() {
     }
     assert_eq!(told.take(), [""; 0]);
 }
+
+/// As a killed process would, it changes nothing any more once `dead`.
+struct Killed(std::sync::atomic::AtomicBool);
+
+impl stagewright_store::Observer for Killed {
+    fn before(&self, _: &stagewright_store::Change) -> std::io::Result<()> {
+        match self.0.load(std::sync::atomic::Ordering::Relaxed) {
+            true => Err(std::io::Error::other("killed")),
+            false => Ok(()),
+        }
+    }
+}
+
+#[test]
+fn damage_to_the_last_frame_of_a_killed_process_does_not_pass_for_a_torn_one() {
+    let (_temporary, directory) = made();
+    let killed = std::sync::Arc::new(Killed(false.into()));
+    let observer: std::sync::Arc<dyn stagewright_store::Observer> = killed.clone();
+    let hooks = Hooks { observer: Some(&observer), ..Hooks::default() };
+    let repository = Repository::open(&directory, Access::Write, hooks).unwrap();
+    put_version(&repository, "name", b"first").unwrap();
+    put_version(&repository, "name", b"last").unwrap();
+    killed.0.store(true, std::sync::atomic::Ordering::Relaxed);
+    assert!(put_version(&repository, "name", b"never").is_err());
+    drop(repository);
+    let newest = files_below(&directory.join("journal")).pop().unwrap();
+    change(&directory.join("journal").join(newest), &|bytes| *bytes.last_mut().unwrap() ^= 1);
+    let error = Repository::open(&directory, Access::Write, Hooks::default()).unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "repository `data` is damaged: the journal ends behind frame 2, but 3 were written: its newest frames are \
+         damaged or missing"
+    );
+}
