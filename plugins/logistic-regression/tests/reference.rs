@@ -1,0 +1,110 @@
+//! The weights of scikit-learn's logistic regression on public data, and what is refused.
+#![expect(clippy::print_stderr, reason = "a test that is skipped says so")]
+
+use std::path::Path;
+
+use stagewright_logistic_regression::newton::{End, Next};
+use stagewright_logistic_regression::{Logistic, Parameters, Weights, fit};
+use stagewright_stage::{Failure, Predictor, Reader, Series, Table, Trainer, Values, parse_parameters};
+
+fn text(path: &str) -> Option<String> {
+    let path = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../../../shared/data")).join(path);
+    let found = path.exists().then(|| std::fs::read_to_string(&path).unwrap());
+    if found.is_none() {
+        eprintln!("skipped: {} is not there", path.display());
+    }
+    found
+}
+
+fn csv(text: &str, delimiter: char) -> Vec<Vec<String>> {
+    let cells = |line: &str| {
+        let (mut cells, mut quoted) = (vec![String::new()], false);
+        for letter in line.chars() {
+            match letter {
+                '"' => quoted = !quoted,
+                _ if letter == delimiter && !quoted => cells.push(String::new()),
+                _ => cells.last_mut().unwrap().push(letter),
+            }
+        }
+        cells
+    };
+    text.lines().filter(|line| !line.is_empty()).map(cells).collect()
+}
+
+/// Standardizes as the reference did.
+fn standardized(values: &[f64]) -> Vec<f64> {
+    let rows = values.len() as f64;
+    let mean = values.iter().sum::<f64>() / rows;
+    let deviation = (values.iter().map(|value| (value - mean).powi(2)).sum::<f64>() / rows).sqrt();
+    let divisor = if values.iter().all(|value| *value == values[0]) { 1.0 } else { deviation };
+    values.iter().map(|value| (value - mean) / divisor).collect()
+}
+
+/// Fits rows whose label is the last cell, and compares objective and weights with the reference's.
+fn assert_reference(set: &str, rows: &[Vec<String>], numeric: &[usize], words: &[usize]) {
+    let column = |place: usize| rows.iter().map(move |row| row[place].as_str());
+    let numbers = |place| column(place).map(|cell| cell.parse().unwrap()).collect::<Vec<f64>>();
+    let mut columns: Vec<Series> =
+        numeric.iter().map(|place| Series::of_floats(&place.to_string(), standardized(&numbers(*place)))).collect();
+    columns.extend(words.iter().map(|place| Series::of_texts(&place.to_string(), column(*place).map(Some))));
+    columns.push(Series::new("label", Values::Int64(column(rows[0].len() - 1).map(|c| c.parse().unwrap()).collect())));
+    let parameters = Parameters { label: "label".into(), ..Parameters::default() };
+    let (found, how) = fit(&Table::new(columns).unwrap(), &parameters, |_, _| Next::Continue).unwrap();
+    let json = |path: &str| serde_json::from_str::<serde_json::Value>(&text(path).unwrap()).unwrap();
+    let objective = json("reference/models.json")["sets"][set]["models"]["logistic"]["train_objective"].as_f64();
+    assert!((how.objective / objective.unwrap() - 1.0).abs() < 1e-12, "{} {objective:?}", how.objective);
+    assert!(how.end == End::Minimum && how.slope <= 1e-8, "{how:?}");
+    let reference = json(&format!("reference/coef/{set}.logistic.json"));
+    let mut weights = found.weights.clone();
+    let intercept = weights.remove(found.encoding.constant());
+    assert!((intercept - reference["intercept"][0].as_f64().unwrap()).abs() < 1e-6);
+    let expected = reference["coef"][0].as_array().unwrap();
+    assert_eq!(weights.len(), expected.len());
+    for (found, expected) in weights.iter().zip(expected) {
+        assert!((found - expected.as_f64().unwrap()).abs() < 1e-6, "{found} {expected}");
+    }
+}
+
+#[test]
+fn weights_equal_scikit_learns_on_german_credit() {
+    let Some(text) = text("german_credit/german.data") else { return };
+    let mut rows = csv(&text, ' ');
+    rows.iter_mut().for_each(|row| row[20] = u8::from(row[20] == "1").to_string());
+    let training: Vec<_> = rows.into_iter().enumerate().filter(|(row, _)| row % 5 != 0).map(|(_, row)| row).collect();
+    let words = [0, 2, 3, 5, 6, 8, 9, 11, 13, 14, 16, 18, 19];
+    assert_reference("german", &training, &[1, 4, 7, 10, 12, 15, 17], &words);
+}
+
+#[test]
+fn a_trained_model_predicts_and_its_weights_come_back_as_the_same_bits() {
+    let columns = || {
+        vec![
+            Series::new("x", Values::Int64((0..40).collect())),
+            Series::of_texts("y", (0..40).map(|row| Some(if row > 20 && row != 30 { "yes" } else { "no" }))),
+        ]
+    };
+    let parameters = parse_parameters(r#"{"label": "y"}"#).unwrap();
+    let mut reader = Reader::of(Table::new(columns()).unwrap());
+    let bytes = Logistic::train(&mut reader, None, parameters).unwrap();
+    let model = Weights::load(&bytes, reader.fields()).unwrap();
+    let parameters = Parameters { label: "y".into(), ..Parameters::default() };
+    assert_eq!(model, fit(&Table::new(columns()).unwrap(), &parameters, |_, _| Next::Continue).unwrap().0);
+    let answer = model.predict(&Table::new(vec![Series::new("x", Values::Int64(vec![0, 39]))]).unwrap()).unwrap();
+    let words = answer.column("prediction").unwrap();
+    assert_eq!((words.word(0), words.word(1)), (Some("no"), Some("yes")));
+    assert!(matches!(Weights::load(&bytes[1..], reader.fields()), Err(Failure::InvalidState(_))));
+}
+
+#[test]
+fn classes_told_apart_without_a_mistake_need_a_penalty() {
+    let table = Table::new(vec![
+        Series::of_floats("x", vec![1.0, 2.0, 4.0, 7.0]),
+        Series::new("y", Values::Boolean(vec![false, false, true, true])),
+    ])
+    .unwrap();
+    let with = |l2| Parameters { label: "y".into(), l2, ..Parameters::default() };
+    assert!(fit(&table, &with(1.0), |_, _| Next::Continue).is_ok());
+    let refused = fit(&table, &with(0.0), |_, _| Next::Continue);
+    assert!(matches!(refused, Err(Failure::InvalidData(_))));
+    assert!(matches!(fit(&table, &with(-1.0), |_, _| Next::Continue), Err(Failure::InvalidParameter(_))));
+}
