@@ -12,7 +12,7 @@ use std::{
     time::Instant,
 };
 
-use stagewright_store::{Access, Actor, Hooks, Repository};
+use stagewright_store::{Access, Actor, Hooks, Repository, Store};
 
 fn main() {
     let mebibytes = std::env::args().skip(1).find_map(|argument| argument.parse().ok()).unwrap_or(1024);
@@ -165,6 +165,12 @@ fn words(root: &Path, len: u64) {
 }
 
 fn small(root: &Path) {
+    let project = root.join("project");
+    Store::create(&project, &actor()).unwrap();
+    let (store, opened) = timed(|| Store::open(&project, Access::Write, Hooks::default()).unwrap());
+    let (_, looked) = timed(|| Store::fingerprint(&project).unwrap());
+    println!("a new project: four repositories open in {:.2} ms, fingerprint in {:.2} ms", opened * 1e3, looked * 1e3);
+    drop(store);
     let artifacts: Vec<Vec<u8>> = (0..10_000)
         .map(|seed| {
             let mut bytes = vec![0; 10_000];

@@ -3,6 +3,7 @@
 use std::{
     collections::BTreeSet,
     io::{self, Read},
+    sync::mpsc,
 };
 
 use fastcdc::v2020::StreamCDC;
@@ -24,6 +25,8 @@ use crate::{
 const ONE_CHUNK: usize = 256 << 10;
 /// Smallest, average and largest chunk of larger ones.
 const CHUNK_SIZES: (usize, usize, usize) = (16 << 10, 64 << 10, 256 << 10);
+/// So many chunks may wait to be stored.
+const CHUNKS_AHEAD: usize = 16;
 /// Free space is looked at again after this many bytes.
 const SPACE_CHECK_BYTES: u64 = 16 << 20;
 /// An artifact that is stored again after this long counts as stored anew.
@@ -119,17 +122,31 @@ impl<'a> Transaction<'a> {
     /// They cannot be read or written.
     pub fn put_reader(&mut self, reader: impl Read) -> Result<(Digest, u64)> {
         let (smallest, average, largest) = CHUNK_SIZES;
-        let (mut whole, mut list, mut len) = (blake3::Hasher::new(), Vec::new(), 0);
-        for chunk in StreamCDC::new(reader, smallest, average, largest) {
-            let chunk =
-                chunk.map_err(|error| StoreError::io("cannot read", "the bytes to store")(io::Error::from(error)))?;
-            whole.update(&chunk.data);
-            let digest = Digest::of(&chunk.data);
-            self.put_chunk(digest, &chunk.data)?;
-            list.extend_from_slice(digest.as_bytes());
-            list.extend_from_slice(&(chunk.data.len() as u32).to_le_bytes());
-            len += chunk.data.len() as u64;
-        }
+        let (mut whole, mut len) = (blake3::Hasher::new(), 0);
+        // Finding and hashing chunks takes about as long as storing them: a thread for each.
+        let list = std::thread::scope(|scope| {
+            let (found, chunks) = mpsc::sync_channel::<Vec<u8>>(CHUNKS_AHEAD);
+            let storing = scope.spawn(|| self.put_chunks(chunks));
+            let mut cut = Ok(());
+            for chunk in StreamCDC::new(reader, smallest, average, largest) {
+                let data = match chunk {
+                    Ok(chunk) => chunk.data,
+                    Err(error) => {
+                        cut = Err(StoreError::io("cannot read", "the bytes to store")(io::Error::from(error)));
+                        break;
+                    }
+                };
+                whole.update(&data);
+                len += data.len() as u64;
+                // The other end is gone only where storing failed, and says why.
+                if found.send(data).is_err() {
+                    break;
+                }
+            }
+            drop(found);
+            let stored = storing.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+            cut.and(stored)
+        })?;
         let digest = Digest::from_bytes(*whole.finalize().as_bytes());
         if self.is_new(&digest)? {
             let layout = match list.len() {
@@ -325,6 +342,18 @@ impl<'a> Transaction<'a> {
         let layout = Layout { at_ms: self.actor.at_ms, ..layout };
         self.rows.push((rows::key(rows::ARTIFACT, &[digest.as_bytes()]), Some(layout.to_bytes())));
         self.stored.insert(digest);
+    }
+
+    /// Stores chunks as they come. Returns the list of them.
+    fn put_chunks(&mut self, chunks: mpsc::Receiver<Vec<u8>>) -> Result<Vec<u8>> {
+        let mut list = Vec::new();
+        for chunk in chunks {
+            let digest = Digest::of(&chunk);
+            self.put_chunk(digest, &chunk)?;
+            list.extend_from_slice(digest.as_bytes());
+            list.extend_from_slice(&(chunk.len() as u32).to_le_bytes());
+        }
+        Ok(list)
     }
 
     fn put_chunk(&mut self, digest: Digest, bytes: &[u8]) -> Result<()> {
