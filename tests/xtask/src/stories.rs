@@ -16,9 +16,8 @@ pub(crate) fn run_all(workspace: &Workspace, arguments: &[String]) -> Result<()>
     run(cargo().current_dir(&workspace.root).args(["test", "--release", "--workspace", "--locked"]).args(arguments))
 }
 
-/// Builds the command line.
+/// Builds the command line. The whole workspace's programs rather than this one's: cargo then chooses the same features
+/// for what lies beneath as it does for the tests, and the sandbox's compiler is not built twice.
 pub(crate) fn build_host(workspace: &Workspace) -> Result<()> {
-    let mut build = cargo();
-    build.current_dir(&workspace.root).args(["build", "--release", "--locked", "--package", "stagewright-daemon"]);
-    run(&mut build)
+    run(cargo().current_dir(&workspace.root).args(["build", "--release", "--workspace", "--bins", "--locked"]))
 }
