@@ -1,6 +1,7 @@
 //! The weights of scikit-learn's logistic regression on public data, and what is refused.
 #![expect(clippy::print_stderr, reason = "a test that is skipped says so")]
 
+use std::io::Read;
 use std::path::Path;
 
 use stagewright_logistic_regression::newton::{End, Next};
@@ -9,11 +10,17 @@ use stagewright_stage::{Failure, Predictor, Reader, Series, Table, Trainer, Valu
 
 fn text(path: &str) -> Option<String> {
     let path = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../../../shared/data")).join(path);
-    let found = path.exists().then(|| std::fs::read_to_string(&path).unwrap());
-    if found.is_none() {
+    if !path.exists() {
         eprintln!("skipped: {} is not there", path.display());
+        return None;
     }
-    found
+    let bytes = std::fs::read(&path).unwrap();
+    let mut text = String::new();
+    match path.extension().is_some_and(|extension| extension == "gz") {
+        true => flate2::read::GzDecoder::new(&bytes[..]).read_to_string(&mut text).unwrap(),
+        false => (&bytes[..]).read_to_string(&mut text).unwrap(),
+    };
+    Some(text)
 }
 
 fn csv(text: &str, delimiter: char) -> Vec<Vec<String>> {
@@ -73,6 +80,55 @@ fn weights_equal_scikit_learns_on_german_credit() {
     let training: Vec<_> = rows.into_iter().enumerate().filter(|(row, _)| row % 5 != 0).map(|(_, row)| row).collect();
     let words = [0, 2, 3, 5, 6, 8, 9, 11, 13, 14, 16, 18, 19];
     assert_reference("german", &training, &[1, 4, 7, 10, 12, 15, 17], &words);
+}
+
+#[test]
+fn weights_equal_scikit_learns_on_compas() {
+    let Some(text) = text("compas/compas-scores-two-years.csv") else { return };
+    let rows = csv(&text, ',');
+    let (header, rows) = rows.split_first().unwrap();
+    let place = |name: &str| header.iter().position(|column| column == name).unwrap();
+    let kept = rows.iter().enumerate().filter(|(number, row)| {
+        let days: f64 = row[place("days_b_screening_arrest")].parse().unwrap_or(f64::NAN);
+        number % 5 != 0
+            && (-30.0..=30.0).contains(&days)
+            && row[place("is_recid")] != "-1"
+            && row[place("c_charge_degree")] != "O"
+            && row[place("score_text")] != "N/A"
+    });
+    let training: Vec<_> = kept.map(|(_, row)| row.clone()).collect();
+    assert_eq!(training.len(), 4_939);
+    let numeric = ["age", "priors_count", "juv_fel_count", "juv_misd_count", "juv_other_count"].map(place);
+    assert_reference("compas", &training, &numeric, &["c_charge_degree", "sex", "race", "age_cat"].map(place));
+}
+
+#[test]
+fn weights_equal_scikit_learns_on_adult() {
+    let Some(text) = text("adult/adult.data.gz") else { return };
+    let rows = csv(&text, ',').into_iter().filter(|row| row.len() == 15);
+    let clean = |row: Vec<String>| {
+        let mut row: Vec<String> = row.iter().map(|cell| cell.trim().to_owned()).collect();
+        row[14] = u8::from(row[14].starts_with(">50K")).to_string();
+        row
+    };
+    let training: Vec<_> = rows.map(clean).collect();
+    assert_reference("adult", &training, &[0, 2, 4, 10, 11, 12], &[1, 3, 5, 6, 7, 8, 9, 13]);
+}
+
+#[test]
+fn weights_equal_scikit_learns_on_electricity_whose_columns_are_partly_constant() {
+    let Some(text) = text("electricity/elec.csv.gz") else { return };
+    assert_reference("electricity", &csv(&text, ',')[1..=15_104], &[0, 1, 2, 3, 4, 5], &[]);
+}
+
+#[test]
+fn weights_equal_scikit_learns_on_a_census_with_hundreds_of_occupations() {
+    let Some(text) = text("acs_income/ACSIncome.validation.csv.gz") else { return };
+    let rows = csv(&text, ',');
+    let names = ["AGEP", "SCHL", "WKHP", "COW", "MAR", "OCCP", "POBP", "RELP", "SEX", "RAC1P", "PINCP"];
+    let order = names.map(|name| rows[0].iter().position(|column| column == name).unwrap());
+    let training: Vec<_> = rows[1..].iter().map(|row| order.map(|place| row[place].clone()).to_vec()).collect();
+    assert_reference("acs_income", &training, &[0, 1, 2], &[3, 4, 5, 6, 7, 8, 9]);
 }
 
 #[test]
