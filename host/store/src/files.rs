@@ -234,6 +234,14 @@ impl Handle {
             .map_err(StoreError::io("cannot write", &*self.path))
     }
 
+    /// Asks for bytes that were just written to be on their way to the disk, so that a later sync waits less. Advice
+    /// only: dirty pages cannot be dropped, so the system begins to write them.
+    pub(crate) fn hurry(&self, offset: u64, len: u64) {
+        if let Some(len) = std::num::NonZeroU64::new(len) {
+            let _ = rustix::fs::fadvise(&self.file, offset, Some(len), rustix::fs::Advice::DontNeed);
+        }
+    }
+
     pub(crate) fn read_at(&self, offset: u64, bytes: &mut [u8]) -> io::Result<()> {
         self.file.read_exact_at(bytes, offset)
     }

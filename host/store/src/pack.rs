@@ -5,6 +5,7 @@
 //! left behind an earlier life's last record is never written over.
 
 use std::{
+    cell::RefCell,
     collections::BTreeMap,
     sync::{Arc, Mutex, PoisonError},
 };
@@ -23,6 +24,8 @@ const ZSTD: u32 = 1;
 const PACK_BYTES: u64 = 128 << 20;
 /// Appended records are handed to the operating system in pieces of this size.
 const BUFFER_BYTES: usize = 1 << 20;
+/// While much is written, the system is asked to begin with each piece of this size.
+const HURRY_BYTES: u64 = 8 << 20;
 /// A chunk is compressed where that saves at least one part in twenty.
 const LEAST_SAVING: usize = 20;
 /// Whether a chunk is worth compressing is tried on a piece of this size from its middle.
@@ -86,7 +89,7 @@ impl Record {
 
     /// The same, where the digest is known.
     pub(crate) fn hashed(digest: Digest, raw: &[u8]) -> Self {
-        let compressed = worth_compressing(raw).then(|| zstd::bulk::compress(raw, 1).ok()).flatten();
+        let compressed = worth_compressing(raw).then(|| compress(raw)).flatten();
         let compressed = compressed.filter(|compressed| compressed.len() + raw.len() / LEAST_SAVING <= raw.len());
         let (flags, stored) = match &compressed {
             Some(compressed) => (ZSTD, compressed.as_slice()),
@@ -103,13 +106,21 @@ impl Record {
     }
 }
 
+/// Compresses with a context that each thread keeps: making one costs more than compressing a small piece.
+fn compress(raw: &[u8]) -> Option<Vec<u8>> {
+    thread_local! {
+        static CONTEXT: RefCell<Option<zstd::bulk::Compressor<'static>>> = RefCell::new(zstd::bulk::Compressor::new(1).ok());
+    }
+    CONTEXT.with_borrow_mut(|context| context.as_mut()?.compress(raw).ok())
+}
+
 fn worth_compressing(raw: &[u8]) -> bool {
     if raw.len() <= PROBE_BYTES {
         return raw.len() > 64;
     }
     let middle = raw.len() / 2 - PROBE_BYTES / 2;
     let probe = &raw[middle..middle + PROBE_BYTES];
-    zstd::bulk::compress(probe, 1).is_ok_and(|compressed| compressed.len() + probe.len() / LEAST_SAVING <= probe.len())
+    compress(probe).is_some_and(|compressed| compressed.len() + probe.len() / LEAST_SAVING <= probe.len())
 }
 
 /// Appends to packs of this life.
@@ -127,6 +138,8 @@ struct OpenPack {
     number: u32,
     handle: Arc<Handle>,
     written: u64,
+    /// Up to where the system was asked to begin writing.
+    hurried: u64,
     buffer: Vec<u8>,
     dirty: bool,
 }
@@ -149,7 +162,7 @@ impl PackWriter {
                 self.files.sync_dir("packs")?;
                 let number = self.next;
                 self.next += 1;
-                self.open.insert(OpenPack { number, handle, written: 0, buffer: Vec::new(), dirty: false })
+                self.open.insert(OpenPack { number, handle, written: 0, hurried: 0, buffer: Vec::new(), dirty: false })
             }
         };
         let location = Location {
@@ -183,6 +196,10 @@ impl PackWriter {
         match pack.handle.write_at(pack.written, &pack.buffer) {
             Ok(()) => {
                 pack.written += pack.buffer.len() as u64;
+                if pack.written - pack.hurried >= HURRY_BYTES {
+                    pack.handle.hurry(pack.hurried, pack.written - pack.hurried);
+                    pack.hurried = pack.written;
+                }
                 pack.buffer.clear();
                 Ok(())
             }
