@@ -1,5 +1,6 @@
 //! The weights of scikit-learn's logistic regression on public data, and what is refused.
 #![expect(clippy::print_stderr, reason = "a test that is skipped says so")]
+#![expect(clippy::unwrap_used, reason = "a helper of a test may fail it")]
 
 use std::io::Read;
 use std::path::Path;
@@ -52,8 +53,8 @@ fn assert_reference(set: &str, rows: &[Vec<String>], numeric: &[usize], words: &
     let column = |place: usize| rows.iter().map(move |row| row[place].as_str());
     let numbers = |place| column(place).map(|cell| cell.parse().unwrap()).collect::<Vec<f64>>();
     let mut columns: Vec<Series> =
-        numeric.iter().map(|place| Series::of_floats(&place.to_string(), standardized(&numbers(*place)))).collect();
-    columns.extend(words.iter().map(|place| Series::of_texts(&place.to_string(), column(*place).map(Some))));
+        numeric.iter().map(|place| Series::of_floats(place.to_string(), standardized(&numbers(*place)))).collect();
+    columns.extend(words.iter().map(|place| Series::of_texts(place.to_string(), column(*place).map(Some))));
     columns.push(Series::new("label", Values::Int64(column(rows[0].len() - 1).map(|c| c.parse().unwrap()).collect())));
     let parameters = Parameters { label: "label".into(), ..Parameters::default() };
     let (found, how) = fit(&Table::new(columns).unwrap(), &parameters, |_, _| Next::Continue).unwrap();
