@@ -18,6 +18,7 @@
 //! 10. Nothing is atomic across repositories. Order protects: bytes, then the record that names them, then pointers.
 
 pub mod audit;
+mod chunker;
 pub mod diff;
 mod error;
 mod files;

@@ -2,17 +2,17 @@
 
 use std::{
     collections::BTreeSet,
-    io::{self, Read},
-    sync::mpsc,
+    io::Read,
+    sync::{Arc, mpsc},
 };
 
-use fastcdc::v2020::StreamCDC;
 use serde_json::{Value, json};
 use stagewright_core::{Digest, Name, Schema};
 
 use crate::{
     Result, StoreError,
     audit::Actor,
+    chunker,
     index::Index,
     journal::Row,
     pack::Record,
@@ -23,8 +23,6 @@ use crate::{
 
 /// Artifacts up to this size are one chunk.
 const ONE_CHUNK: usize = 256 << 10;
-/// Smallest, average and largest chunk of larger ones.
-const CHUNK_SIZES: (usize, usize, usize) = (16 << 10, 64 << 10, 256 << 10);
 /// So many chunks may wait to be stored.
 const CHUNKS_AHEAD: usize = 16;
 /// Free space is looked at again after this many bytes.
@@ -121,33 +119,31 @@ impl<'a> Transaction<'a> {
     /// # Errors
     /// They cannot be read or written.
     pub fn put_reader(&mut self, reader: impl Read) -> Result<(Digest, u64)> {
-        let (smallest, average, largest) = CHUNK_SIZES;
-        let (mut whole, mut len) = (blake3::Hasher::new(), 0);
-        // Finding and hashing chunks takes about as long as storing them: a thread for each.
-        let list = std::thread::scope(|scope| {
-            let (found, chunks) = mpsc::sync_channel::<Vec<u8>>(CHUNKS_AHEAD);
-            let storing = scope.spawn(|| self.put_chunks(chunks));
-            let mut cut = Ok(());
-            for chunk in StreamCDC::new(reader, smallest, average, largest) {
-                let data = match chunk {
-                    Ok(chunk) => chunk.data,
-                    Err(error) => {
-                        cut = Err(StoreError::io("cannot read", "the bytes to store")(io::Error::from(error)));
-                        break;
-                    }
-                };
-                whole.update(&data);
-                len += data.len() as u64;
-                // The other end is gone only where storing failed, and says why.
-                if found.send(data).is_err() {
-                    break;
+        let mut len = 0;
+        // Finding chunks, hashing the whole, and storing chunks each take about as long: a thread for each.
+        let (digest, list) = std::thread::scope(|scope| {
+            let (to_hash, hashed) = mpsc::sync_channel::<Arc<Vec<u8>>>(CHUNKS_AHEAD);
+            let (to_store, chunks) = mpsc::sync_channel::<Arc<Vec<u8>>>(CHUNKS_AHEAD);
+            let hashing = scope.spawn(move || {
+                let mut whole = blake3::Hasher::new();
+                for chunk in hashed {
+                    whole.update(&chunk);
                 }
-            }
-            drop(found);
+                Digest::from_bytes(*whole.finalize().as_bytes())
+            });
+            let storing = scope.spawn(|| self.put_chunks(chunks));
+            let cut = chunker::cut(reader, &mut |chunk| {
+                len += chunk.len() as u64;
+                let chunk = Arc::new(chunk.to_vec());
+                // The other end is gone only where storing failed, and says why.
+                to_hash.send(chunk.clone()).is_ok() && to_store.send(chunk).is_ok()
+            });
+            drop((to_hash, to_store));
+            let digest = hashing.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
             let stored = storing.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
-            cut.and(stored)
+            cut.map_err(StoreError::io("cannot read", "the bytes to store"))?;
+            stored.map(|list| (digest, list))
         })?;
-        let digest = Digest::from_bytes(*whole.finalize().as_bytes());
         if self.is_new(&digest)? {
             let layout = match list.len() {
                 0 => {
@@ -345,7 +341,7 @@ impl<'a> Transaction<'a> {
     }
 
     /// Stores chunks as they come. Returns the list of them.
-    fn put_chunks(&mut self, chunks: mpsc::Receiver<Vec<u8>>) -> Result<Vec<u8>> {
+    fn put_chunks(&mut self, chunks: mpsc::Receiver<Arc<Vec<u8>>>) -> Result<Vec<u8>> {
         let mut list = Vec::new();
         for chunk in chunks {
             let digest = Digest::of(&chunk);

@@ -1,0 +1,69 @@
+//! Where bytes are cut into chunks: FastCDC, so that an insertion changes the chunks around it and no others.
+
+use std::io::{self, Read};
+
+use fastcdc::v2020::FastCDC;
+
+/// Smallest, average and largest chunk.
+const CHUNK_SIZES: (usize, usize, usize) = (16 << 10, 64 << 10, 256 << 10);
+/// So much is read before it is cut: what is left over at its end is moved to the front, which is little beside it.
+const WINDOW: usize = 4 << 20;
+
+/// Cuts everything that a reader gives, until `take` returns false.
+pub(crate) fn cut(mut reader: impl Read, take: &mut dyn FnMut(&[u8]) -> bool) -> io::Result<()> {
+    let (smallest, average, largest) = CHUNK_SIZES;
+    let (mut window, mut filled, mut at_end) = (vec![0; WINDOW], 0, false);
+    while !at_end {
+        while filled < WINDOW && !at_end {
+            match reader.read(&mut window[filled..]) {
+                Ok(0) => at_end = true,
+                Ok(read) => filled += read,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => (),
+                Err(error) => return Err(error),
+            }
+        }
+        let mut done = 0;
+        for chunk in FastCDC::new(&window[..filled], smallest, average, largest) {
+            // The window's end is no reason to cut.
+            if !at_end && filled - chunk.offset < largest {
+                break;
+            }
+            if !take(&window[chunk.offset..chunk.offset + chunk.length]) {
+                return Ok(());
+            }
+            done = chunk.offset + chunk.length;
+        }
+        window.copy_within(done..filled, 0);
+        filled -= done;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use fastcdc::v2020::StreamCDC;
+
+    use super::*;
+
+    #[test]
+    fn the_window_does_not_show_in_the_cuts() {
+        let mut state = 1_u64;
+        let bytes: Vec<u8> = std::iter::repeat_with(|| {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            (state >> 56) as u8
+        })
+        .take(3 * WINDOW + 12_345)
+        .collect();
+        for len in [0, 1, 16 << 10, 256 << 10, (256 << 10) + 1, WINDOW - 1, WINDOW, WINDOW + 1, bytes.len()] {
+            let mut lengths = Vec::new();
+            cut(&bytes[..len], &mut |chunk| {
+                lengths.push(chunk.len());
+                true
+            })
+            .unwrap();
+            let (smallest, average, largest) = CHUNK_SIZES;
+            let expected = StreamCDC::new(&bytes[..len], smallest, average, largest);
+            assert_eq!(lengths, expected.map(|chunk| chunk.unwrap().length).collect::<Vec<_>>(), "{len}");
+        }
+    }
+}
