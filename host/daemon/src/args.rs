@@ -20,7 +20,7 @@ pub(crate) struct Cli {
     /// Print no progress.
     #[arg(long, short, global = true)]
     pub quiet: bool,
-    /// Who does this, for the record; by default the user of this machine.
+    /// Who does this, for the record; by default STAGEWRIGHT_AUTHOR or the user of this machine.
     #[arg(long, global = true, value_name = "NAME")]
     pub author: Option<String>,
     #[command(subcommand)]

@@ -36,7 +36,8 @@ pub(crate) fn of_this_machine(author: Option<&str>) -> std::io::Result<Surroundi
 
 #[expect(clippy::disallowed_methods, reason = "this is where the environment enters")]
 fn user() -> String {
-    ["USER", "LOGNAME"].iter().find_map(|name| std::env::var(name).ok()).unwrap_or_else(|| "unknown".to_owned())
+    let named = ["STAGEWRIGHT_AUTHOR", "USER", "LOGNAME"].iter().find_map(|name| std::env::var(name).ok());
+    named.filter(|name| !name.is_empty()).unwrap_or_else(|| "unknown".to_owned())
 }
 
 /// The directory of a project, as the command line or the current directory say.

@@ -339,6 +339,8 @@ fn keep_record(project: &Project, record: &RunRecord) -> Result<()> {
         .iter()
         .flat_map(|result| digests(&result.outputs))
         .chain(record.stages.iter().flat_map(|stage| digests(&stage.outputs)))
+        // A candidate that was not selected is still what its scores were made from.
+        .chain(record.stages.iter().flat_map(|stage| stage.candidates.iter().map(|candidate| candidate.model)))
         .collect();
     let code: BTreeSet<Digest> =
         steps.iter().map(|result| result.spec.component).chain([record.pipeline_file.digest]).collect();
