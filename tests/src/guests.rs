@@ -64,6 +64,11 @@ fn prelude(kinds: &[u8]) -> String {
 
 /// A validator whose `validate` runs `body` and then reports nothing.
 pub fn validator(body: &str) -> Vec<u8> {
+    validator_with("", body)
+}
+
+/// A validator with definitions of its own, such as further memories.
+pub fn validator_with(definitions: &str, body: &str) -> Vec<u8> {
     let core = format!(
         r#"(module
             (import "stagewright:stage/context@0.1.0" "log" (func $log (param i32 i32 i32)))
@@ -71,6 +76,7 @@ pub fn validator(body: &str) -> Vec<u8> {
             (import "stagewright:stage/context@0.1.0" "seed" (func $seed (result i64)))
             {prelude}
             (data (i32.const 2048) "the same line again and again")
+            {definitions}
             (func $recurse (param i32) (result i32)
                 (i32.add (call $recurse (i32.add (local.get 0) (i32.const 1))) (local.get 0)))
             (func (export "stagewright:stage/validator@0.1.0#validate") (param i32 i32 i32) (result i32)
@@ -203,6 +209,11 @@ pub fn preprocessor(body: &str, data: &str) -> Vec<u8> {
 /// A model plugin: training keeps the parameters as weights; the model returns its first column as `score`, and gives
 /// up if its weights are the text `bad`.
 pub fn model() -> Vec<u8> {
+    model_that("")
+}
+
+/// A model plugin whose `predict` first does something else.
+pub fn model_that(first: &str) -> Vec<u8> {
     let core = format!(
         r#"(module
             (import "[export]stagewright:stage/predictor@0.1.0" "[resource-new]model" (func $new (param i32) (result i32)))
@@ -238,6 +249,7 @@ pub fn model() -> Vec<u8> {
                 (i32.const 2080))
             (func (export "stagewright:stage/predictor@0.1.0#[method]model.predict")
                 (param i32) (param $rows i32) (param $columns i32) (param i32) (result i32)
+                {first}
                 (i32.store (i32.const 3072) (i32.const 0))
                 (i32.store (i32.const 3076) (local.get $rows))
                 (i32.store (i32.const 3080) (local.get $columns))
@@ -246,4 +258,149 @@ pub fn model() -> Vec<u8> {
         prelude = prelude(&[2, 3]),
     );
     component(&core, "model-plugin")
+}
+
+/// An evaluator, which asks the model if it is given one. See [`questioner`].
+pub fn evaluator() -> Vec<u8> {
+    questioner(4, "evaluator-plugin", "evaluator@0.1.0#evaluate", "")
+}
+
+/// A fairness checker, which asks the model if it is given one. See [`questioner`].
+pub fn fairness_checker() -> Vec<u8> {
+    questioner(5, "fairness-plugin", "fairness-checker@0.1.0#check", "")
+}
+
+/// A monitor, which asks the model about the current rows if it is given one. See [`questioner`].
+pub fn monitor() -> Vec<u8> {
+    questioner(7, "monitor-plugin", "monitor@0.1.0#observe", "(param i32)")
+}
+
+/// A guest that reads the first column of a batch and reports a metric `m`, whose support is the number of rows. With a
+/// model its value is the first prediction; without, there is none.
+fn questioner(kind: u8, world: &str, function: &str, before: &str) -> Vec<u8> {
+    let core = format!(
+        r#"(module
+            (import "stagewright:stage/datasets@0.1.0" "[method]reader.next"
+                (func $next (param i32 i32 i32 i32 i32)))
+            (import "stagewright:stage/models@0.1.0" "[method]model.predict"
+                (func $predict (param i32 i32 i32 i32 i32)))
+            {prelude}
+            (data (i32.const 2048) "m")
+            (data (i32.const 2056) "\00\00\00\00")
+            (func (export "stagewright:stage/{function}")
+                {before} (param $table i32) (param $some i32) (param $model i32) (param i32 i32) (result i32)
+                (call $next (local.get $table) (i32.const 2056) (i32.const 1) (i32.const 1000000) (i32.const 3200))
+                (i32.store (i32.const 3328) (i32.const 2048))
+                (i32.store (i32.const 3332) (i32.const 1))
+                (i32.store8 (i32.const 3392) (i32.const 1))
+                (i64.store (i32.const 3400) (i64.load32_u offset=8 (i32.const 3200)))
+                (if (local.get $some) (then
+                    (call $predict (local.get $model) (i32.load offset=8 (i32.const 3200))
+                        (i32.load offset=12 (i32.const 3200)) (i32.load offset=16 (i32.const 3200)) (i32.const 3264))
+                    (if (i32.load8_u (i32.const 3264)) (then unreachable))
+                    (i32.store8 (i32.const 3344) (i32.const 1))
+                    (f64.store (i32.const 3352) (f64.load (i32.load (i32.load offset=8 (i32.const 3264)))))))
+                (i32.store (i32.const 3076) (i32.const 3328))
+                (i32.store (i32.const 3080) (i32.const 1))
+                (i32.const 3072)))"#,
+        prelude = prelude(&[kind]),
+    );
+    component(&core, world)
+}
+
+/// A featurizer: `fit` returns the parameters as state, and `transform` returns its first column as `score`.
+pub fn featurizer() -> Vec<u8> {
+    let core = format!(
+        r#"(module
+            (import "[export]stagewright:stage/featurizer@0.1.0" "[resource-new]features"
+                (func $new (param i32) (result i32)))
+            {prelude}
+            (data (i32.const 2048) "x")
+            (data (i32.const 2064) "\00\08\00\00\01\00\00\00\02\00\00\00")
+            (data (i32.const 2080) "\10\08\00\00\01\00\00\00")
+            (func (export "stagewright:stage/featurizer@0.1.0#fit")
+                (param i32) (param $text i32) (param $length i32) (result i32)
+                (i32.store (i32.const 3072) (i32.const 0))
+                (i32.store (i32.const 3076) (local.get $text))
+                (i32.store (i32.const 3080) (local.get $length))
+                (i32.const 3072))
+            (func (export "stagewright:stage/featurizer@0.1.0#[static]features.load")
+                (param i32 i32 i32 i32) (result i32)
+                (i32.store (i32.const 3072) (i32.const 0))
+                (i32.store (i32.const 3076) (call $new (i32.const 1)))
+                (i32.const 3072))
+            (func (export "stagewright:stage/featurizer@0.1.0#[method]features.input") (param i32) (result i32)
+                (i32.const 2080))
+            (func (export "stagewright:stage/featurizer@0.1.0#[method]features.schema") (param i32) (result i32)
+                (i32.const 2080))
+            (func (export "stagewright:stage/featurizer@0.1.0#[method]features.transform")
+                (param i32) (param $rows i32) (param $columns i32) (param i32) (result i32)
+                (i32.store (i32.const 3072) (i32.const 0))
+                (i32.store (i32.const 3076) (local.get $rows))
+                (i32.store (i32.const 3080) (local.get $columns))
+                (i32.store (i32.const 3084) (i32.const 1))
+                (i32.const 3072)))"#,
+        prelude = prelude(&[1]),
+    );
+    component(&core, "featurizer-plugin")
+}
+
+/// A validator that prints, one a line and each as sixteen letters: two looks at the monotonic clock, a random number,
+/// and the length of its environment.
+pub fn worldly() -> Vec<u8> {
+    let wit = "package a:b;
+        package wasi:clocks@0.2.3 { interface monotonic-clock { now: func() -> u64; } }
+        package wasi:random@0.2.3 { interface random { get-random-u64: func() -> u64; } }
+        package wasi:io@0.2.3 {
+            interface error { resource error; }
+            interface streams {
+                use error.{error};
+                variant stream-error { last-operation-failed(error), closed }
+                resource output-stream {
+                    blocking-write-and-flush: func(contents: list<u8>) -> result<_, stream-error>;
+                }
+            }
+        }
+        package wasi:cli@0.2.3 {
+            interface stdout { use wasi:io/streams@0.2.3.{output-stream}; get-stdout: func() -> output-stream; }
+            interface environment { get-environment: func() -> list<tuple<string, string>>; }
+        }
+        world worldly {
+            import wasi:clocks/monotonic-clock@0.2.3;
+            import wasi:random/random@0.2.3;
+            import wasi:cli/stdout@0.2.3;
+            import wasi:cli/environment@0.2.3;
+            include stagewright:stage/validator-plugin@0.1.0;
+        }";
+    let core = format!(
+        r#"(module
+            (import "wasi:clocks/monotonic-clock@0.2.3" "now" (func $now (result i64)))
+            (import "wasi:random/random@0.2.3" "get-random-u64" (func $random (result i64)))
+            (import "wasi:cli/stdout@0.2.3" "get-stdout" (func $stdout (result i32)))
+            (import "wasi:cli/environment@0.2.3" "get-environment" (func $environment (param i32)))
+            (import "wasi:io/streams@0.2.3" "[method]output-stream.blocking-write-and-flush"
+                (func $write (param i32 i32 i32 i32)))
+            {prelude}
+            (data (i32.const 2064) "\0a")
+            (func $print (param $out i32) (param $number i64)
+                (local $i i32)
+                (loop $letters
+                    (i32.store8 (i32.sub (i32.const 2063) (local.get $i))
+                        (i32.add (i32.const 97) (i32.and (i32.const 15) (i32.wrap_i64 (local.get $number)))))
+                    (local.set $number (i64.shr_u (local.get $number) (i64.const 4)))
+                    (local.set $i (i32.add (local.get $i) (i32.const 1)))
+                    (br_if $letters (i32.lt_u (local.get $i) (i32.const 16))))
+                (call $write (local.get $out) (i32.const 2048) (i32.const 17) (i32.const 3200)))
+            (func (export "stagewright:stage/validator@0.1.0#validate") (param i32 i32 i32) (result i32)
+                (local $out i32)
+                (local.set $out (call $stdout))
+                (call $print (local.get $out) (call $now))
+                (call $print (local.get $out) (call $now))
+                (call $print (local.get $out) (call $random))
+                (call $environment (i32.const 3216))
+                (call $print (local.get $out) (i64.load32_u offset=4 (i32.const 3216)))
+                (i32.const 3072)))"#,
+        prelude = prelude(&[6]),
+    );
+    foreign(&core, wit, "worldly")
 }

@@ -1,0 +1,129 @@
+//! What the sandbox costs: both trainers on 100,000 × 30, in a worker process, natively from the same source, and
+//! (where `python3` has them) scikit-learn and LightGBM.
+
+use std::{fmt::Write as _, process::Command};
+
+use stagewright_gradient_boosting::train::BoostedTrees;
+use stagewright_logistic_regression::LogisticRegression;
+use stagewright_stage::{Reader, Series, Table, Trainer};
+use stagewright_tests::{Lab, component};
+
+use crate::median;
+
+const ROWS: usize = 100_000;
+const COLUMNS: usize = 30;
+/// The aim: sandboxed over native.
+const TAX: f64 = 1.3;
+
+pub(crate) fn run() {
+    let (columns, label) = rows();
+    let lab = Lab::empty();
+    lab.ok(&["init"]);
+    lab.write("rows.csv", csv(&columns, &label));
+    lab.ok(&["data", "add", "rows", "rows.csv", "--type", "label=text"]);
+    for plugin in ["logistic-regression", "gradient-boosting"] {
+        lab.ok(&["plugin", "add", component(plugin).to_str().expect("a path of text")]);
+        for profile in ["fast", "strict"] {
+            let pipeline = format!(
+                "[pipeline]\nname = \"bench\"\nprofile = \"{profile}\"\n\n[data]\nrows = \"rows\"\n\n\
+                 [stage.train]\ntrainer = \"{plugin}\"\ninput = \"data.rows\"\nwith = {{ label = \"label\" }}\n"
+            );
+            lab.write(&format!("{plugin}-{profile}.toml"), pipeline);
+            lab.ok(&["run", &format!("{plugin}-{profile}.toml")]);
+        }
+    }
+    let table = table(columns, &label);
+    report(&lab, "logistic-regression", native::<LogisticRegression>(&table));
+    report(&lab, "gradient-boosting", native::<BoostedTrees>(&table));
+    python(&lab);
+}
+
+fn report(lab: &Lab, plugin: &str, native: f64) {
+    println!("{plugin:<20} native, same source  {native:8.0} ms");
+    for profile in ["fast", "strict"] {
+        let file = format!("{plugin}-{profile}.toml");
+        let mut inside = Vec::new();
+        let whole = median(3, || {
+            let run = lab.json(&["run", &file, "--fresh"]);
+            inside.push(train_ms(&run));
+        });
+        inside.sort_by(f64::total_cmp);
+        let (stage, tax) = (inside[1], inside[1] / native);
+        let aim = if profile == "fast" { format!(": {:.2} of the aim {TAX}", tax / TAX) } else { String::new() };
+        println!(
+            "{plugin:<20} sandbox, {profile:<11} {stage:8.0} ms = {tax:.2} × native{aim}; whole process {whole:.0} ms"
+        );
+    }
+}
+
+/// The time that the trainer's step took, wherever in the answer the run stands.
+fn train_ms(answer: &serde_json::Value) -> f64 {
+    let run = answer.get("run").unwrap_or(answer);
+    run["stages"][0]["steps"][0]["result"]["elapsed_ms"].as_f64().expect("the step says how long it took")
+}
+
+fn native<Plugin: Trainer>(table: &Table) -> f64 {
+    median(3, || {
+        let parameters = serde_json::from_value(serde_json::json!({ "label": "label" })).expect("the parameters fit");
+        let weights =
+            Plugin::train(&mut Reader::of(table.clone()), None, parameters).expect("the model can be trained");
+        assert!(!weights.is_empty());
+    })
+}
+
+/// Rows from a fixed generator: columns in (-1, 1), and a label that depends on some of them, with noise.
+fn rows() -> (Vec<Vec<f64>>, Vec<bool>) {
+    let mut state = 1_u64;
+    let mut draw = || {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (state >> 11) as f64 / (1_u64 << 52) as f64 - 1.0
+    };
+    let columns: Vec<Vec<f64>> = (0..COLUMNS).map(|_| (0..ROWS).map(|_| draw()).collect()).collect();
+    let label = (0..ROWS)
+        .map(|row| {
+            let linear: f64 = (0..10).map(|column| columns[column][row] * (1.0 - 0.15 * column as f64)).sum();
+            linear + columns[10][row] * columns[11][row] + draw() > 0.0
+        })
+        .collect();
+    (columns, label)
+}
+
+fn word(label: bool) -> &'static str {
+    if label { "yes" } else { "no" }
+}
+
+fn csv(columns: &[Vec<f64>], label: &[bool]) -> String {
+    let mut text: String = (0..COLUMNS).map(|column| format!("x{column},")).collect();
+    text.push_str("label\n");
+    for (row, label) in label.iter().enumerate() {
+        columns.iter().for_each(|column| write!(text, "{},", column[row]).expect("text grows"));
+        text.push_str(word(*label));
+        text.push('\n');
+    }
+    text
+}
+
+fn table(columns: Vec<Vec<f64>>, label: &[bool]) -> Table {
+    let numbered = columns.into_iter().enumerate();
+    let mut all: Vec<_> = numbered.map(|(index, column)| Series::of_floats(format!("x{index}"), column)).collect();
+    all.push(Series::of_texts("label", label.iter().map(|label| Some(word(*label)))));
+    Table::new(all).expect("columns of one length")
+}
+
+/// The same data through scikit-learn and LightGBM, each as a process of its own on one thread.
+fn python(lab: &Lab) {
+    for name in ["logistic", "lightgbm"] {
+        let script = concat!(env!("CARGO_MANIFEST_DIR"), "/bench/reference.py");
+        let mut ran = true;
+        let time = median(3, || {
+            let mut python = Command::new("python3");
+            python.args([script, name]).arg(lab.file("rows.csv")).env("OMP_NUM_THREADS", "1");
+            ran &= python.output().is_ok_and(|output| output.status.success());
+        });
+        if ran {
+            println!("{name:<20} python, whole process {time:6.0} ms, reading the CSV included");
+        } else {
+            println!("{name:<20} python3 lacks what it takes (pandas, scikit-learn, lightgbm): not compared");
+        }
+    }
+}
