@@ -9,6 +9,7 @@ use std::{
     sync::{Mutex, PoisonError},
 };
 
+use serde::{Deserialize, Serialize};
 use stagewright_core::stage::Profile;
 use wasmtime::{Config, Engine, InstanceAllocationStrategy, PoolingAllocationConfig};
 
@@ -22,7 +23,7 @@ pub const ENGINE: &str = "wasmtime-48";
 const ENGINE_BUILD: &str = "48.0";
 
 /// Where a guest runs, which decides how it can be stopped.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum Flavour {
     /// In a worker process, at full speed: whoever wants it stopped kills the process.
     Batch,

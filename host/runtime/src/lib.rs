@@ -18,6 +18,7 @@ mod metadata;
 mod model;
 mod run;
 mod sandbox;
+mod served;
 mod state;
 mod wasi;
 pub mod worker;
@@ -32,6 +33,7 @@ pub use self::{
         Output, Table, TableSink, Value, Work,
     },
     limits::{COMPONENT_BYTES, Limits, STACK_BYTES},
+    served::Served,
     worker::WorkerPool,
     world::{World, check},
 };

@@ -152,6 +152,11 @@ impl Chain {
         Self::load(session, components, parts, &needed)
     }
 
+    /// Gives each sandbox the fuel of one call.
+    pub(crate) fn refuel(&mut self, session: &Session) -> Result<(), StageError> {
+        self.featurizers.iter_mut().chain([&mut self.predictor]).try_for_each(|part| part.sandbox.refuel(session))
+    }
+
     /// The columns that `predict` expects.
     pub(crate) fn input(&self) -> &Schema {
         &self.input

@@ -58,6 +58,14 @@ impl Sandbox {
         }
     }
 
+    /// Gives the sandbox the fuel of one call, where its engine counts fuel.
+    pub(crate) fn refuel(&mut self, session: &Session) -> Result<(), StageError> {
+        if !self.loaded.pre.engine().get_consume_fuel() {
+            return Ok(());
+        }
+        self.store.set_fuel(fuel(session)).map_err(|error| explain(&mut self.store, error))
+    }
+
     /// Calls into the guest and says in our own words what went wrong.
     pub(crate) fn call<T>(
         &mut self,

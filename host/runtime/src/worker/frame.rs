@@ -10,7 +10,7 @@ use stagewright_core::{
     stage::Profile,
 };
 
-use crate::{Columns, Limits, StageError};
+use crate::{Columns, Flavour, Limits, StageError};
 
 /// The longest message.
 const MESSAGE_BYTES: u32 = 16 << 20;
@@ -19,7 +19,7 @@ const MESSAGE_BYTES: u32 = 16 << 20;
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) enum ToWorker {
     /// The body is a component to compile.
-    Compile { profile: Profile },
+    Compile { flavour: Flavour, profile: Profile },
     /// A compiled component, in a file or else in the body.
     Load { digest: Digest, profile: Profile, path: Option<String> },
     /// The body is a state or weights that the next job needs.

@@ -2,6 +2,7 @@
 
 use std::{
     ffi::OsString,
+    path::Path,
     sync::{Arc, Condvar, Mutex, PoisonError},
     time::{Duration, Instant},
 };
@@ -14,10 +15,11 @@ use super::{
 };
 use crate::{
     CancelToken, CompiledCache, Component, Input, Inspection, Job, Limits, ModelParts, Observer, Outcome, Output,
-    Refused, StageError, Value, Work, check,
+    Refused, StageError, Value, Work, check, compiled,
     engine::{Flavour, engine, fingerprint},
     limits::Journal,
     metadata::metadata,
+    sandbox::Loaded,
 };
 
 /// An encoded batch is little larger than its buffers.
@@ -134,6 +136,30 @@ impl WorkerPool {
         Ok(Inspection { kinds: world.kinds, imports: world.imports, stages, metadata: metadata(component.bytes()) })
     }
 
+    /// Loads a component into this process. A worker compiles it, if the cache does not hold it.
+    pub(crate) fn compiled(
+        &self,
+        component: &Component,
+        flavour: Flavour,
+        profile: Profile,
+        limits: &Limits,
+        cancel: &CancelToken,
+        observer: &dyn Observer,
+    ) -> Result<Loaded, StageError> {
+        let engine = engine(flavour, profile).map_err(|error| StageError::Compile(format!("{error:#}")))?;
+        let key = key(component, flavour, profile)?;
+        let kept = self.cache.load(&key).and_then(|path| compiled::load_file(&engine, &path));
+        let loaded = match kept {
+            Some(component) => Some(component),
+            None => match self.compile(component, (flavour, profile), &key, limits, cancel, observer)? {
+                Code::File(path) => compiled::load_file(&engine, Path::new(&path)),
+                Code::Bytes(code) => compiled::load_bytes(&engine, &code),
+            },
+        };
+        let loaded = loaded.ok_or_else(|| StageError::Compile("the engine does not accept its own code".to_owned()))?;
+        Loaded::new(&engine, &loaded)
+    }
+
     fn idle(&self) -> std::sync::MutexGuard<'_, Idle> {
         self.idle.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -186,7 +212,7 @@ impl WorkerPool {
                 _ => Err(protocol()),
             }
         };
-        let key = key(component, profile)?;
+        let key = key(component, Flavour::Batch, profile)?;
         let kept = self.cache.load(&key).and_then(|path| path.into_os_string().into_string().ok());
         if let Some(path) = kept
             && attempt(Code::File(path))?
@@ -195,7 +221,7 @@ impl WorkerPool {
             return Ok(());
         }
         // What the cache holds is of no use: make it anew.
-        let code = self.compile(component, profile, &key, limits, cancel, observer)?;
+        let code = self.compile(component, (Flavour::Batch, profile), &key, limits, cancel, observer)?;
         if !attempt(code)? {
             return Err(StageError::Compile("the engine does not accept its own code".to_owned()));
         }
@@ -208,7 +234,7 @@ impl WorkerPool {
     fn compile(
         &self,
         component: &Component,
-        profile: Profile,
+        target: (Flavour, Profile),
         key: &str,
         limits: &Limits,
         cancel: &CancelToken,
@@ -221,7 +247,7 @@ impl WorkerPool {
                 if let Some(path) = self.cache.load(key).and_then(|path| path.into_os_string().into_string().ok()) {
                     return Ok(Code::File(path));
                 }
-                return self.compile(component, profile, key, limits, cancel, observer);
+                return self.compile(component, target, key, limits, cancel, observer);
             }
         };
         observer.compiling(component.digest());
@@ -243,7 +269,9 @@ impl WorkerPool {
             other => other,
         };
         let mut process = Process::start(&self.command)?;
-        process.send(&watch, &ToWorker::Compile { profile }, component.bytes()).map_err(explain)?;
+        process
+            .send(&watch, &ToWorker::Compile { flavour: target.0, profile: target.1 }, component.bytes())
+            .map_err(explain)?;
         match process.receive(&watch, CODE_FRAME).map_err(explain)? {
             (FromWorker::Compiled, code) => {
                 let saved = self.cache.save(key, &code).and_then(|path| path.into_os_string().into_string().ok());
@@ -305,8 +333,8 @@ fn protocol() -> StageError {
 }
 
 /// What compiled code is kept under: everything that it depends on.
-fn key(component: &Component, profile: Profile) -> Result<String, StageError> {
-    let engine = engine(Flavour::Batch, profile).map_err(|error| StageError::Compile(format!("{error:#}")))?;
+fn key(component: &Component, flavour: Flavour, profile: Profile) -> Result<String, StageError> {
+    let engine = engine(flavour, profile).map_err(|error| StageError::Compile(format!("{error:#}")))?;
     Ok(format!("{}-{profile}-{}", component.digest(), fingerprint(&engine)))
 }
 

@@ -71,8 +71,8 @@ impl Worker {
                 received => received?,
             };
             match message {
-                ToWorker::Compile { profile } => {
-                    let engine = engine(Flavour::Batch, profile).map_err(io::Error::other)?;
+                ToWorker::Compile { flavour, profile } => {
+                    let engine = engine(flavour, profile).map_err(io::Error::other)?;
                     match compiled::compile(&engine, &body) {
                         Ok(code) => self.pipe.send(&FromWorker::Compiled, &code)?,
                         Err(error) => self.pipe.send(&FromWorker::NotCompiled(format!("{error:#}")), &[])?,

@@ -17,6 +17,8 @@ crate::stories![
     a_guest_that_traps_is_named_as_crashed,
     a_guest_that_loops_is_stopped_in_time,
     a_guest_that_allocates_without_end_meets_its_limit,
+    several_memories_share_one_limit,
+    compiling_is_bounded_in_time_and_memory,
     a_guest_that_recurses_without_end_meets_its_stack,
     a_guest_that_floods_its_log_succeeds_with_lines_counted,
     a_guest_that_floods_a_curve_succeeds_with_points_counted,
@@ -65,6 +67,37 @@ fn a_guest_that_allocates_without_end_meets_its_limit() {
         failure(job),
         "the stage needs more than 64 MiB of memory (`limits.memory` in stagewright.toml raises this)"
     );
+}
+
+fn several_memories_share_one_limit() {
+    let memories = "(memory $second 1) (memory $third 1)";
+    let grow = |memory: &str| format!("(drop (memory.grow {memory} (i32.const 400)))");
+    let limited = |body: &str| {
+        with_limits(validate(guests::validator_with(memories, body)), |limits| limits.memory_bytes = 64 << 20)
+    };
+    let two = grow("$second") + &grow("$third");
+    let peak = run(limited(&two)).unwrap().peak_memory;
+    assert!((50 << 20..64 << 20).contains(&peak), "{peak}");
+    let three = two + "(if (i32.eq (i32.const -1) (memory.grow (i32.const 400))) (then unreachable))";
+    assert_eq!(
+        failure(limited(&three)),
+        "the stage needs more than 64 MiB of memory (`limits.memory` in stagewright.toml raises this)"
+    );
+}
+
+fn compiling_is_bounded_in_time_and_memory() {
+    let job = || validate(guests::validator("(drop (i32.const 4711))"));
+    assert_eq!(
+        failure(with_limits(job(), |limits| limits.compile_time = Duration::from_millis(1))),
+        "the component could not be compiled: it takes longer than 0.001 s (`limits.compile-time` in stagewright.toml \
+         raises this)"
+    );
+    assert_eq!(
+        failure(with_limits(job(), |limits| limits.compile_memory_bytes = 1 << 20)),
+        "the component could not be compiled: it needs more than 1 MiB (`limits.compile-memory` in stagewright.toml \
+         raises this)"
+    );
+    run(job()).unwrap();
 }
 
 fn a_guest_that_recurses_without_end_meets_its_stack() {

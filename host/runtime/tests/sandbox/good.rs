@@ -39,7 +39,7 @@ fn the_same_job_gives_the_same_bytes_twice() {
     assert_eq!(once(), once());
 }
 
-fn parts(weights: &[u8]) -> ModelParts {
+pub(crate) fn parts(weights: &[u8]) -> ModelParts {
     let input =
         Schema::new(vec![Field::new("x", ColumnType::Float64, false), Field::new("label", ColumnType::Boolean, false)]);
     ModelParts {

@@ -10,7 +10,10 @@ mod guests;
 
 mod bad;
 mod good;
+mod kinds;
 mod scene;
+mod served;
+mod wasi;
 mod world;
 
 #[expect(clippy::print_stdout, reason = "a test harness reports on standard output")]
@@ -23,7 +26,8 @@ fn main() -> std::process::ExitCode {
             Err(_) => std::process::ExitCode::FAILURE,
         };
     }
-    let stories = [good::STORIES, bad::STORIES, world::STORIES].concat();
+    let stories =
+        [good::STORIES, kinds::STORIES, served::STORIES, wasi::STORIES, bad::STORIES, world::STORIES].concat();
     if arguments.any(|argument| argument == "--list") || filter == "--list" {
         stories.iter().for_each(|(name, _)| println!("{name}: test"));
         return std::process::ExitCode::SUCCESS;
