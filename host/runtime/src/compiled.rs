@@ -1,6 +1,7 @@
 //! From a component's bytes to machine code and back.
 //!
-//! Machine code is sealed: behind it stand a mark and the BLAKE3 digest of all that goes before. Loading machine code
+//! Machine code is sealed: behind it stand a mark and the BLAKE3 digest of all that goes before and of the key under
+//! which it is kept, so that one component's code is never taken for another's. Loading machine code
 //! means running it, so the seal is verified each time. The seal guards against damage; against people it is the
 //! directory's permissions that guard, as for the host's own executable.
 
@@ -12,7 +13,7 @@ use std::{
 
 use wasmtime::{Engine, component::Component};
 
-const MARK: &[u8; 16] = b"stagewright-cw-1";
+const MARK: &[u8; 16] = b"stagewright-cw-2";
 const SEAL: usize = MARK.len() + blake3::OUT_LEN;
 /// Read in pieces that stay in the processor's cache.
 const PIECE: usize = 256 << 10;
@@ -21,31 +22,36 @@ const PIECE: usize = 256 << 10;
 ///
 /// # Errors
 /// The engine's own words.
-pub(crate) fn compile(engine: &Engine, component: &[u8]) -> wasmtime::Result<Vec<u8>> {
+pub(crate) fn compile(engine: &Engine, component: &[u8], key: &str) -> wasmtime::Result<Vec<u8>> {
     let mut code = engine.precompile_component(component)?;
     code.extend_from_slice(MARK);
-    let digest = blake3::hash(&code);
+    let digest = with_key(blake3::Hasher::new().update(&code), key);
     code.extend_from_slice(digest.as_bytes());
     Ok(code)
 }
 
 /// Loads sealed machine code from a file; none if there is anything wrong with it.
-pub(crate) fn load_file(engine: &Engine, path: &Path) -> Option<Component> {
-    verify_file(path).ok().filter(|intact| *intact)?;
+pub(crate) fn load_file(engine: &Engine, path: &Path, key: &str) -> Option<Component> {
+    verify_file(path, key).ok().filter(|intact| *intact)?;
     deserialize::file(engine, path).ok()
 }
 
 /// Loads sealed machine code; none if there is anything wrong with it.
-pub(crate) fn load_bytes(engine: &Engine, code: &[u8]) -> Option<Component> {
+pub(crate) fn load_bytes(engine: &Engine, code: &[u8], key: &str) -> Option<Component> {
     let (sealed, digest) = code.split_at_checked(code.len().checked_sub(blake3::OUT_LEN)?)?;
     let code = sealed.strip_suffix(MARK)?;
-    if blake3::hash(sealed).as_bytes() != digest {
+    if with_key(blake3::Hasher::new().update(sealed), key).as_bytes() != digest {
         return None;
     }
     deserialize::bytes(engine, code).ok()
 }
 
-fn verify_file(path: &Path) -> io::Result<bool> {
+/// The digest of what was hashed so far and of the key.
+fn with_key(hasher: &mut blake3::Hasher, key: &str) -> blake3::Hash {
+    hasher.update(key.as_bytes()).finalize()
+}
+
+fn verify_file(path: &Path, key: &str) -> io::Result<bool> {
     let mut file = File::open(path)?;
     let Some(mut left) = file.metadata()?.len().checked_sub(SEAL as u64) else { return Ok(false) };
     let mut seal = [0; SEAL];
@@ -61,7 +67,7 @@ fn verify_file(path: &Path) -> io::Result<bool> {
         left -= length as u64;
     }
     hasher.update(mark);
-    Ok(mark == MARK && hasher.finalize().as_bytes() == digest)
+    Ok(mark == MARK && with_key(&mut hasher, key).as_bytes() == digest)
 }
 
 /// The one place where bytes become code.

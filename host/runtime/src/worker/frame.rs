@@ -19,9 +19,9 @@ const MESSAGE_BYTES: u32 = 16 << 20;
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) enum ToWorker {
     /// The body is a component to compile.
-    Compile { flavour: Flavour, profile: Profile },
+    Compile { flavour: Flavour, profile: Profile, key: String },
     /// A compiled component, in a file or else in the body.
-    Load { digest: Digest, profile: Profile, path: Option<String> },
+    Load { digest: Digest, profile: Profile, key: String, path: Option<String> },
     /// The body is a state or weights that the next job needs.
     Blob,
     /// Begin.

@@ -148,12 +148,12 @@ impl WorkerPool {
     ) -> Result<Loaded, StageError> {
         let engine = engine(flavour, profile).map_err(|error| StageError::Compile(format!("{error:#}")))?;
         let key = key(component, flavour, profile)?;
-        let kept = self.cache.load(&key).and_then(|path| compiled::load_file(&engine, &path));
+        let kept = self.cache.load(&key).and_then(|path| compiled::load_file(&engine, &path, &key));
         let loaded = match kept {
             Some(component) => Some(component),
             None => match self.compile(component, (flavour, profile), &key, limits, cancel, observer)? {
-                Code::File(path) => compiled::load_file(&engine, Path::new(&path)),
-                Code::Bytes(code) => compiled::load_bytes(&engine, &code),
+                Code::File(path) => compiled::load_file(&engine, Path::new(&path), &key),
+                Code::Bytes(code) => compiled::load_bytes(&engine, &code, &key),
             },
         };
         let loaded = loaded.ok_or_else(|| StageError::Compile("the engine does not accept its own code".to_owned()))?;
@@ -201,18 +201,18 @@ impl WorkerPool {
             memory: None,
             seconds: limits.compile_time.as_secs_f64(),
         };
+        let key = key(component, Flavour::Batch, profile)?;
         let mut attempt = |code: Code| -> Result<bool, StageError> {
             let (path, body) = match &code {
                 Code::File(path) => (Some(path.clone()), &[][..]),
                 Code::Bytes(bytes) => (None, bytes.as_slice()),
             };
-            worker.process.send(&watch, &ToWorker::Load { digest, profile, path }, body)?;
+            worker.process.send(&watch, &ToWorker::Load { digest, profile, key: key.clone(), path }, body)?;
             match worker.process.receive(&watch, 0)? {
                 (FromWorker::Loaded { usable }, _) => Ok(usable),
                 _ => Err(protocol()),
             }
         };
-        let key = key(component, Flavour::Batch, profile)?;
         let kept = self.cache.load(&key).and_then(|path| path.into_os_string().into_string().ok());
         if let Some(path) = kept
             && attempt(Code::File(path))?
@@ -270,7 +270,11 @@ impl WorkerPool {
         };
         let mut process = Process::start(&self.command)?;
         process
-            .send(&watch, &ToWorker::Compile { flavour: target.0, profile: target.1 }, component.bytes())
+            .send(
+                &watch,
+                &ToWorker::Compile { flavour: target.0, profile: target.1, key: key.to_owned() },
+                component.bytes(),
+            )
             .map_err(explain)?;
         match process.receive(&watch, CODE_FRAME).map_err(explain)? {
             (FromWorker::Compiled, code) => {

@@ -71,15 +71,15 @@ impl Worker {
                 received => received?,
             };
             match message {
-                ToWorker::Compile { flavour, profile } => {
+                ToWorker::Compile { flavour, profile, key } => {
                     let engine = engine(flavour, profile).map_err(io::Error::other)?;
-                    match compiled::compile(&engine, &body) {
+                    match compiled::compile(&engine, &body, &key) {
                         Ok(code) => self.pipe.send(&FromWorker::Compiled, &code)?,
                         Err(error) => self.pipe.send(&FromWorker::NotCompiled(format!("{error:#}")), &[])?,
                     }
                 }
-                ToWorker::Load { digest, profile, path } => {
-                    let usable = self.load(digest, profile, path.as_deref(), &body)?;
+                ToWorker::Load { digest, profile, key, path } => {
+                    let usable = self.load((digest, profile), &key, path.as_deref(), &body)?;
                     self.pipe.send(&FromWorker::Loaded { usable }, &[])?;
                 }
                 ToWorker::Blob => self.blobs.push(body.into()),
@@ -89,18 +89,18 @@ impl Worker {
         }
     }
 
-    fn load(&mut self, digest: Digest, profile: Profile, path: Option<&str>, code: &[u8]) -> io::Result<bool> {
-        if self.loaded.contains_key(&(digest, profile)) {
+    fn load(&mut self, of: (Digest, Profile), key: &str, path: Option<&str>, code: &[u8]) -> io::Result<bool> {
+        if self.loaded.contains_key(&of) {
             return Ok(true);
         }
-        let engine = engine(Flavour::Batch, profile).map_err(io::Error::other)?;
+        let engine = engine(Flavour::Batch, of.1).map_err(io::Error::other)?;
         let component = match path {
-            Some(path) => compiled::load_file(&engine, Path::new(path)),
-            None => compiled::load_bytes(&engine, code),
+            Some(path) => compiled::load_file(&engine, Path::new(path), key),
+            None => compiled::load_bytes(&engine, code, key),
         };
         let loaded = component.and_then(|component| Loaded::new(&engine, &component).ok());
         let usable = loaded.is_some();
-        self.loaded.extend(loaded.map(|loaded| ((digest, profile), Arc::new(loaded))));
+        self.loaded.extend(loaded.map(|loaded| (of, Arc::new(loaded))));
         Ok(usable)
     }
 

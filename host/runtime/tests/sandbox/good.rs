@@ -19,6 +19,7 @@ crate::stories![
     a_model_says_which_columns_it_reads_and_returns,
     a_plugin_is_inspected_by_its_exports_and_its_own_words,
     compiled_code_that_was_damaged_is_compiled_again,
+    compiled_code_of_another_component_is_not_taken_for_this_ones,
 ];
 
 fn a_copied_table_equals_the_original() {
@@ -124,4 +125,20 @@ fn compiled_code_that_was_damaged_is_compiled_again() {
     }
     std::fs::write(&file, b"").unwrap();
     assert_eq!(copy(), first);
+}
+
+fn compiled_code_of_another_component_is_not_taken_for_this_ones() {
+    let directory = tempfile::tempdir().unwrap();
+    let copy = |bytes: Vec<u8>| {
+        let pool = WorkerPool::new(command(), 1, Arc::new(DirCache::new(directory.path())));
+        let (job, kept) = prepare(bytes, numbers(&[7.0]));
+        pool.run(job, &CancelToken::new(), &()).unwrap();
+        kept.table().batches.len()
+    };
+    assert_eq!((copy(guests::copier()), copy(guests::drain())), (2, 0));
+    let files: Vec<_> = std::fs::read_dir(directory.path()).unwrap().map(|file| file.unwrap().path()).collect();
+    let contents: Vec<_> = files.iter().map(|file| std::fs::read(file).unwrap()).collect();
+    std::fs::write(&files[0], &contents[1]).unwrap();
+    std::fs::write(&files[1], &contents[0]).unwrap();
+    assert_eq!((copy(guests::copier()), copy(guests::drain())), (2, 0));
 }
