@@ -4,7 +4,7 @@
 use std::{fmt::Write as _, process::Command};
 
 use stagewright_gradient_boosting::train::BoostedTrees;
-use stagewright_logistic_regression::LogisticRegression;
+use stagewright_logistic_regression::Logistic;
 use stagewright_stage::{Reader, Series, Table, Trainer};
 use stagewright_tests::{Lab, component};
 
@@ -33,7 +33,7 @@ pub(crate) fn run() {
         }
     }
     let table = table(columns, &label);
-    report(&lab, "logistic-regression", native::<LogisticRegression>(&table));
+    report(&lab, "logistic-regression", native::<Logistic>(&table));
     report(&lab, "gradient-boosting", native::<BoostedTrees>(&table));
     python(&lab);
 }

@@ -27,10 +27,10 @@ fn damage(lab: &Lab, repository: &str) {
     let packs = files(&lab.file(&format!(".stagewright/{repository}")), "packs/");
     let size = |path: &PathBuf| fs::metadata(path).map_or(0, |metadata| metadata.len());
     let pack = packs.into_iter().max_by_key(size).expect("the repository has a pack");
-    let mut bytes = fs::read(&pack).unwrap();
+    let mut bytes = fs::read(&pack).expect("the pack can be read");
     let middle = bytes.len() / 2;
     bytes[middle] ^= 1;
-    fs::write(&pack, bytes).unwrap();
+    fs::write(&pack, bytes).expect("the pack can be written");
 }
 
 fn lab_with_a_run() -> Lab {
