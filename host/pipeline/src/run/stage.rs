@@ -58,6 +58,9 @@ struct Runner<'a> {
 
 type Done<T> = Result<T, StepError>;
 
+/// A candidate, and the steps that it took.
+type Trained = (Candidate, Vec<StepRun>);
+
 impl Runner<'_> {
     fn work(&self, run: &mut StageRun) -> Done<()> {
         match &self.stage.work {
@@ -159,10 +162,10 @@ impl Runner<'_> {
         features: &[usize],
         tables: &Tables,
         select: Option<&PlannedSelect>,
-    ) -> Vec<Done<(Candidate, Vec<StepRun>)>> {
+    ) -> Vec<Done<Trained>> {
         let next = AtomicUsize::new(0);
         let width = self.steps.project.width().min(candidates.len());
-        let mut all: Vec<(usize, Done<(Candidate, Vec<StepRun>)>)> = thread::scope(|scope| {
+        let mut all: Vec<(usize, Done<Trained>)> = thread::scope(|scope| {
             let work = || {
                 let mut mine = Vec::new();
                 loop {
@@ -185,7 +188,7 @@ impl Runner<'_> {
         features: &[usize],
         tables: &Tables,
         select: Option<&PlannedSelect>,
-    ) -> Done<(Candidate, Vec<StepRun>)> {
+    ) -> Done<Trained> {
         let call = &candidate.call;
         let name = describe(&call.plugin.name.to_string(), &candidate.varied);
         let mut steps = Vec::new();
