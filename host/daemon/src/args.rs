@@ -153,7 +153,7 @@ pub(crate) enum DataCommand {
         #[arg(long, short, default_value = "")]
         message: String,
         #[command(flatten)]
-        options: ReadOptions,
+        options: Box<ReadOptions>,
     },
     /// List tables and how many versions each has.
     List,

@@ -1,5 +1,7 @@
 //! What becomes of dirty tables.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot build its scene has failed")]
+
 use stagewright_clean::{Clean, Parameters, clean};
 use stagewright_stage::{
     ColumnType, Failure, Preprocessor, Reader, Series, Table, Values, Writer, parse_parameters, schema_of,

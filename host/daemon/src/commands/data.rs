@@ -21,7 +21,7 @@ use crate::{
 pub(crate) fn dispatch(context: &Context, command: DataCommand) -> Result<(), Failure> {
     match command {
         DataCommand::Add { name, file, message, options } => {
-            let (name, options) = (name.parse::<Name>()?, read_options(options)?);
+            let (name, options) = (name.parse::<Name>()?, read_options(*options)?);
             let added = data::add(&context.write()?, &name, &file, &options, &message)?;
             for note in &added.notes {
                 context.progress.line(&format!("note: {}", printable(note)));
