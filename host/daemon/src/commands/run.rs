@@ -73,8 +73,12 @@ pub(crate) fn run(context: &Context, path: &Path, seed: Option<u64>, fresh: bool
     pipeline.seed = seed.unwrap_or(pipeline.seed);
     let project = context.write()?;
     let plan = Plan::new(&pipeline, &project).map_err(stagewright::Error::from)?;
-    let root = context.root.clone();
-    let git = move || git::state(&root);
+    // The state of the work tree belongs to the time when the run began.
+    let asked = std::sync::Mutex::new(git::ask(&context.root));
+    let git = || {
+        let asked = asked.lock().unwrap_or_else(std::sync::PoisonError::into_inner).take();
+        asked.and_then(|asked| asked.join().ok().flatten())
+    };
     let options = Options { fresh, cancel, watcher: &context.progress as &dyn Watcher, git: &git };
     let outcome = run::run(&project, &plan, &options)?;
     if outcome.run.status == Status::Succeeded {

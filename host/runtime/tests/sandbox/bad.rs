@@ -86,7 +86,9 @@ fn several_memories_share_one_limit() {
 }
 
 fn compiling_is_bounded_in_time_and_memory() {
-    let job = || validate(guests::validator("(drop (i32.const 4711))"));
+    // Large enough to be still compiling when its memory is looked at.
+    let body: String = (0..40_000).map(|n| format!("(drop (i32.load (i32.const {n})))")).collect();
+    let job = || validate(guests::validator(&body));
     assert_eq!(
         failure(with_limits(job(), |limits| limits.compile_time = Duration::from_millis(1))),
         "the component could not be compiled: it takes longer than 0.001 s (`limits.compile-time` in stagewright.toml \
