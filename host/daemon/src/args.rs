@@ -115,7 +115,7 @@ pub(crate) enum Command {
     Repo(RepoCommand),
     /// Check every byte that is stored, and rebuild what can be rebuilt.
     Fsck,
-    /// Remove what nothing needs any more, by the [keep] rules of stagewright.toml.
+    /// Remove what nothing needs any more, by the rules under `keep` in stagewright.toml.
     Gc {
         /// Say what would be removed, and remove nothing.
         #[arg(long)]

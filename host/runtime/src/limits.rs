@@ -13,7 +13,7 @@ use stagewright_core::record::{LogLine, MetricPoint, StageLog};
 use wasmtime::ResourceLimiter;
 
 /// The stack of every guest. An engine has one stack size, so this is no setting; it must stay well below
-/// [`THREAD_STACK_BYTES`], because a host thread that runs out of stack takes the whole process with it.
+/// that of the threads that call guests, because a host thread that runs out of stack takes the whole process with it.
 pub const STACK_BYTES: usize = 2 << 20;
 
 /// The stack of the threads that call guests.

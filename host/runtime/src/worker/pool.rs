@@ -207,8 +207,9 @@ impl WorkerPool {
                 Code::File(path) => (Some(path.clone()), &[][..]),
                 Code::Bytes(bytes) => (None, bytes.as_slice()),
             };
-            worker.process.send(&watch, &ToWorker::Load { digest, profile, key: key.clone(), path }, body)?;
-            match worker.process.receive(&watch, 0)? {
+            let load = ToWorker::Load { digest, profile, key: key.clone(), path };
+            worker.process.send(&watch, &load, body).map_err(explain)?;
+            match worker.process.receive(&watch, 0).map_err(explain)? {
                 (FromWorker::Loaded { usable }, _) => Ok(usable),
                 _ => Err(protocol()),
             }
@@ -256,17 +257,6 @@ impl WorkerPool {
             deadline: Instant::now().checked_add(limits.compile_time),
             memory: Some(limits.compile_memory_bytes),
             seconds: limits.compile_time.as_secs_f64(),
-        };
-        let explain = |error: StageError| match error {
-            StageError::TimedOut { seconds } => StageError::Compile(format!(
-                "it takes longer than {seconds} s (`limits.compile-time` in stagewright.toml raises this)"
-            )),
-            StageError::MemoryLimit { limit } => StageError::Compile(format!(
-                "it needs more than {} MiB (`limits.compile-memory` in stagewright.toml raises this)",
-                limit >> 20
-            )),
-            StageError::WorkerDied(how) => StageError::Compile(format!("the compiler ended early: {how}")),
-            other => other,
         };
         let mut process = Process::start(&self.command)?;
         process
@@ -556,5 +546,20 @@ impl<'a> Conversation<'a> {
 
     fn optional_model(&mut self, parts: Option<ModelParts>) -> Result<Option<ModelInfo>, StageError> {
         parts.map(|parts| self.model(parts)).transpose()
+    }
+}
+
+/// What a limit means while a component is compiled or loaded.
+fn explain(error: StageError) -> StageError {
+    match error {
+        StageError::TimedOut { seconds } => StageError::Compile(format!(
+            "it takes longer than {seconds} s (`limits.compile-time` in stagewright.toml raises this)"
+        )),
+        StageError::MemoryLimit { limit } => StageError::Compile(format!(
+            "it needs more than {} MiB (`limits.compile-memory` in stagewright.toml raises this)",
+            limit >> 20
+        )),
+        StageError::WorkerDied(how) => StageError::Compile(format!("the compiler ended early: {how}")),
+        other => other,
     }
 }
