@@ -216,8 +216,19 @@ fn run_stages(project: &Project, plan: &Plan, options: &Options<'_>) -> Result<V
 
 /// Bytes first, then the results that name them.
 fn sync(project: &Project) -> Result<(), StoreError> {
+    sync_artifacts(project)?;
+    project.store.ledger.sync()
+}
+
+/// The repositories of artifacts know nothing of each other, so their disks need not wait for each other either.
+fn sync_artifacts(project: &Project) -> Result<(), StoreError> {
     let store = &project.store;
-    [&store.data, &store.models, &store.code, &store.ledger].into_iter().try_for_each(|repository| repository.sync())
+    thread::scope(|scope| {
+        let others = [&store.models, &store.code].map(|repository| scope.spawn(|| repository.sync()));
+        let first = store.data.sync();
+        let panicked = || Err(StoreError::Invalid("making a repository durable panicked".to_owned()));
+        others.into_iter().fold(first, |synced, other| synced.and(other.join().unwrap_or_else(|_| panicked())))
+    })
 }
 
 fn overall(stages: &[StageRun]) -> Status {
@@ -356,8 +367,8 @@ fn keep_record(project: &Project, record: &RunRecord) -> Result<()> {
         transaction.pin(&owner, here);
         transaction.audit(json!({ "action": "pin", "owner": owner }));
         let _ticket = transaction.commit_later()?;
-        repository.sync()?;
     }
+    sync_artifacts(project)?;
     let mut transaction = store.ledger.begin(&project.actor())?;
     transaction.pin(&owner, logs);
     transaction.put_record(RUNS, &record.id.to_be_bytes(), &canonical::to_vec(record))?;
