@@ -84,8 +84,7 @@ pub fn minimise(problem: &Problem<'_>, mut step: impl FnMut(u32, f64) -> Next) -
     let positives = positive.iter().filter(|positive| **positive).count() as f64;
     let mut weights = vec![0.0; design.width()];
     weights[constant] = (positives / (positive.len() as f64 - positives)).ln();
-    let margins = design.times(&weights);
-    let mut point = problem.point(weights, margins)?;
+    let mut point = problem.point(weights)?;
     let mut iterations = 0;
     let end = loop {
         if step(iterations, point.objective) == Next::Stop {
@@ -125,7 +124,9 @@ impl Problem<'_> {
     }
 
     /// The derivatives for these weights.
-    fn point(&self, weights: Vec<f64>, margins: Vec<f64>) -> Result<Point, Failure> {
+    fn point(&self, weights: Vec<f64>) -> Result<Point, Failure> {
+        // From the weights each time, lest the margins gather the rounding of every step.
+        let margins = self.design.times(&weights);
         let rows = margins.len();
         let (mut residuals, mut curvatures) = (Vec::with_capacity(rows), Vec::with_capacity(rows));
         let mut objective = 0.0;
@@ -133,7 +134,7 @@ impl Problem<'_> {
             let right = signed(*margin, *positive);
             let small = (-right.abs()).exp();
             let wrong = if right >= 0.0 { small / (1.0 + small) } else { 1.0 / (1.0 + small) };
-            objective += loss(right);
+            objective += (-right).max(0.0) + small.ln_1p();
             residuals.push(if *positive { -wrong } else { wrong });
             curvatures.push(small / ((1.0 + small) * (1.0 + small)));
         }
@@ -165,20 +166,16 @@ impl Problem<'_> {
         if direction.iter().any(|part| !part.is_finite()) || gain.is_nan() {
             return Err(too_large());
         }
-        let along = self.design.times(direction);
         let mut length = 1.0;
         for _ in 0..40 {
             let ahead = |(here, direction): (&f64, &f64)| here + length * direction;
-            let weights: Vec<f64> = point.weights.iter().zip(direction).map(ahead).collect();
-            let margins: Vec<f64> = point.margins.iter().zip(&along).map(ahead).collect();
-            let losses = margins.iter().zip(self.positive).map(|(margin, positive)| loss(signed(*margin, *positive)));
-            let objective = losses.sum::<f64>() + self.penalty(&weights);
-            if fine || objective <= point.objective - 1e-4 * length * gain {
-                // From the weights again, lest the margins gather the rounding of every step.
-                let margins = self.design.times(&weights);
-                return self.point(weights, margins).map(Some);
+            let next = self.point(point.weights.iter().zip(direction).map(ahead).collect());
+            // A step to where numbers end overshoots too, unless it is the last that counts.
+            match next {
+                Ok(next) if fine || next.objective <= point.objective - 1e-4 * length * gain => return Ok(Some(next)),
+                Err(error) if fine => return Err(error),
+                _ => length *= 0.5,
             }
-            length *= 0.5;
         }
         Ok(None)
     }
@@ -187,11 +184,6 @@ impl Problem<'_> {
 /// How far a row lies on its side of the boundary.
 fn signed(margin: f64, positive: bool) -> f64 {
     if positive { margin } else { -margin }
-}
-
-/// The negative logarithm of the probability of a row's class.
-fn loss(right: f64) -> f64 {
-    (-right).max(0.0) + (-right.abs()).exp().ln_1p()
 }
 
 /// The probability of the positive class.

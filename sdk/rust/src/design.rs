@@ -235,17 +235,23 @@ impl Design {
     /// The products of every two columns, each row weighted.
     pub fn products(&self, weights: impl Fn(usize) -> f64) -> Symmetric {
         let mut matrix = Symmetric::zeros(self.width);
-        let mut scaled = vec![0.0; self.numeric];
+        let mut quads = self.numbers.chunks_exact(self.numeric * 4);
+        for (quad, first) in (&mut quads).zip((0..).step_by(4)) {
+            let (left, right) = quad.split_at(self.numeric * 2);
+            let ((one, two), (three, four)) = (left.split_at(self.numeric), right.split_at(self.numeric));
+            let weights = [weights(first), weights(first + 1), weights(first + 2), weights(first + 3)];
+            matrix.add_products([one, two, three, four], weights);
+        }
+        let rest = quads.remainder().chunks_exact(self.numeric);
+        for (row, numbers) in (self.rows - rest.len()..).zip(rest) {
+            matrix.add_products([numbers], [weights(row)]);
+        }
         for row in 0..self.rows {
-            let weight = weights(row);
             let (numbers, places) = self.row(row);
-            scaled.iter_mut().zip(numbers).for_each(|(scaled, number)| *scaled = number * weight);
-            for (place, value) in scaled.iter().enumerate() {
-                matrix.row_mut(place).iter_mut().zip(numbers).for_each(|(cell, number)| *cell += value * number);
-            }
+            let weight = if places.is_empty() { 0.0 } else { weights(row) };
             for (nth, place) in places.iter().enumerate() {
                 let cells = matrix.row_mut(*place as usize);
-                cells.iter_mut().zip(&scaled).for_each(|(cell, value)| *cell += value);
+                cells.iter_mut().zip(numbers).for_each(|(cell, number)| *cell += weight * number);
                 places[..=nth].iter().for_each(|other| cells[*other as usize] += weight);
             }
         }

@@ -33,6 +33,23 @@ impl Symmetric {
         &mut self.cells[start..=start + row]
     }
 
+    /// Adds the products of every two parts of vectors, each vector weighted: `Σ weight · vector · vectorᵀ`. Vectors
+    /// shorter than the matrix fill its first rows. Several at once read and write the matrix once for all of them.
+    pub fn add_products<const N: usize>(&mut self, vectors: [&[f64]; N], weights: [f64; N]) {
+        let width = vectors.iter().map(|vector| vector.len()).min().unwrap_or(0);
+        let mut rest = self.cells.as_mut_slice();
+        for row in 0..width {
+            let cells;
+            (cells, rest) = rest.split_at_mut(row + 1);
+            let factors: [f64; N] = std::array::from_fn(|nth| vectors[nth][row] * weights[nth]);
+            let vectors = vectors.map(|vector| &vector[..cells.len()]);
+            for (column, cell) in cells.iter_mut().enumerate() {
+                let products = factors.iter().zip(&vectors).map(|(factor, vector)| factor * vector[column]);
+                *cell += products.sum::<f64>();
+            }
+        }
+    }
+
     /// Multiplies with a vector.
     pub fn times(&self, vector: &[f64]) -> Vec<f64> {
         let mut product = vec![0.0; self.size];
