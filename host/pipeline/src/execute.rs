@@ -81,6 +81,11 @@ impl Table for Stored {
     fn batch(&self, index: usize) -> Result<Batch, BoxError> {
         Ok(self.0.batch(index)?)
     }
+
+    fn encoded(&self, index: usize, columns: &[usize]) -> Result<Vec<u8>, BoxError> {
+        let all = columns.is_empty() || columns.iter().copied().eq(0..self.schema().len());
+        if all { Ok(self.0.encoded(index)?) } else { Ok(self.columns(index, columns)?.encode()) }
+    }
 }
 
 /// Hands what a stage writes to the thread that stores it, so that hashing and compressing run beside the stage.

@@ -83,6 +83,14 @@ pub trait Table: Send + Sync {
         }
         Ok(batch)
     }
+    /// The same, [encoded](Batch::encode). A table that is kept encoded need not take it apart: the worker that it is
+    /// for checks it.
+    ///
+    /// # Errors
+    /// It cannot be read.
+    fn encoded(&self, index: usize, columns: &[usize]) -> Result<Vec<u8>, BoxError> {
+        Ok(self.columns(index, columns)?.encode())
+    }
 }
 
 /// A table in memory.

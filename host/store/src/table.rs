@@ -184,18 +184,31 @@ impl TableReader {
     /// # Errors
     /// There are not so many, or it is damaged.
     pub fn batch(&self, position: usize) -> Result<Batch> {
-        let damaged = |digest: Digest, what: String| StoreError::DamagedArtifact {
-            repository: self.repository.name().to_owned(),
-            digest,
-            what,
-        };
-        let stored = self.manifest.batches.get(position);
-        let stored = stored.ok_or_else(|| damaged(self.digest, format!("it has no batch {position}")))?;
-        let batch = Batch::decode(&self.repository.bytes(&stored.digest)?)?;
+        let (stored, bytes) = self.stored(position)?;
+        let batch = Batch::decode(&bytes)?;
         batch.check(&self.manifest.schema)?;
         match batch.rows == stored.rows {
             true => Ok(batch),
-            false => Err(damaged(stored.digest, "its number of rows is not what its table says".to_owned())),
+            false => Err(self.damaged(stored.digest, "its number of rows is not what its table says".to_owned())),
         }
+    }
+
+    /// A batch as it is stored, [encoded](Batch::encode). Its bytes are verified; whether they make a batch of this
+    /// table's columns is left to whoever decodes them.
+    ///
+    /// # Errors
+    /// There are not so many, or it is damaged.
+    pub fn encoded(&self, position: usize) -> Result<Vec<u8>> {
+        self.stored(position).map(|(_, bytes)| bytes)
+    }
+
+    fn stored(&self, position: usize) -> Result<(&StoredBatch, Vec<u8>)> {
+        let stored = self.manifest.batches.get(position);
+        let stored = stored.ok_or_else(|| self.damaged(self.digest, format!("it has no batch {position}")))?;
+        Ok((stored, self.repository.bytes(&stored.digest)?))
+    }
+
+    fn damaged(&self, digest: Digest, what: String) -> StoreError {
+        StoreError::DamagedArtifact { repository: self.repository.name().to_owned(), digest, what }
     }
 }

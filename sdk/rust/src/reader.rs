@@ -65,6 +65,7 @@ impl Reader {
         let fields: Vec<Field> = chosen.iter().map(|place| self.fields[*place].clone()).collect();
         self.rewind();
         let mut whole = Table::empty(&fields);
+        whole.reserve(self.rows());
         while let Some(part) = self.next_chosen(&chosen, ROWS_AT_A_TIME)? {
             whole.append(&part)?;
         }

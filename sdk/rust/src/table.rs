@@ -312,6 +312,17 @@ impl Series {
         Ok(column)
     }
 
+    /// Makes room for further rows.
+    fn reserve(&mut self, rows: usize) {
+        match &mut self.values {
+            Values::Boolean(values) => values.reserve(rows),
+            Values::Int64(values) | Values::Timestamp(values) => values.reserve(rows),
+            Values::Float64(values) => values.reserve(rows),
+            Values::Text(texts) => texts.ends.reserve(rows),
+            Values::Category { codes, .. } => codes.reserve(rows),
+        }
+    }
+
     /// Adds the rows of a column of the same type.
     fn append(&mut self, other: &Self) -> Result<(), Failure> {
         let before = self.len();
@@ -430,6 +441,11 @@ impl Table {
     /// The rows at these places, in this order.
     pub fn take(&self, rows: &[usize]) -> Self {
         Self { rows: rows.len(), columns: self.columns.iter().map(|column| column.take(rows)).collect() }
+    }
+
+    /// Makes room for further rows, so that adding them does not move those that are there.
+    pub fn reserve(&mut self, rows: usize) {
+        self.columns.iter_mut().for_each(|column| column.reserve(rows));
     }
 
     /// Adds the rows of a table with the same columns.

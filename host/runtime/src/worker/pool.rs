@@ -14,8 +14,8 @@ use super::{
     process::{Process, Watch},
 };
 use crate::{
-    CancelToken, CompiledCache, Component, Input, Inspection, Job, Limits, ModelParts, Observer, Outcome, Output,
-    Refused, StageError, Value, Work, check, compiled,
+    BoxError, CancelToken, CompiledCache, Component, Input, Inspection, Job, Limits, ModelParts, Observer, Outcome,
+    Output, Refused, StageError, Value, Work, check, compiled,
     engine::{Flavour, engine, fingerprint},
     limits::Journal,
     metadata::metadata,
@@ -353,11 +353,21 @@ struct Conversation<'a> {
     limits: &'a Limits,
     observer: &'a dyn Observer,
     tables: Vec<Input>,
+    /// What the stage will probably ask for next.
+    ahead: Option<Ahead>,
     outputs: Vec<Checked>,
     blobs: usize,
     written: u64,
     journal: Journal,
     peak_memory: u64,
+}
+
+/// A batch that nobody has asked for yet.
+struct Ahead {
+    table: usize,
+    batch: usize,
+    columns: Vec<usize>,
+    encoded: Result<Vec<u8>, BoxError>,
 }
 
 /// An output, and the columns that it was started with.
@@ -375,6 +385,7 @@ impl<'a> Conversation<'a> {
             limits,
             observer,
             tables: Vec::new(),
+            ahead: None,
             outputs: Vec::new(),
             blobs: 0,
             written: 0,
@@ -398,7 +409,7 @@ impl<'a> Conversation<'a> {
         loop {
             let (message, body) = self.process.receive(&self.watch, most)?;
             match message {
-                FromWorker::Read { table, batch, columns } => self.read(table, batch, &columns)?,
+                FromWorker::Read { table, batch, columns } => self.read(table, batch, columns)?,
                 FromWorker::Start { output, schema } => self.begin(output, schema)?,
                 FromWorker::Write { output } => self.write(output, &body)?,
                 FromWorker::Log(line) => {
@@ -439,14 +450,23 @@ impl<'a> Conversation<'a> {
         })
     }
 
-    fn read(&mut self, table: usize, batch: usize, columns: &[usize]) -> Result<(), StageError> {
-        let table = self.tables.get(table).ok_or_else(protocol)?;
+    /// Answers with a batch and, while the stage is busy with it, prepares the one behind it.
+    fn read(&mut self, number: usize, batch: usize, columns: Vec<usize>) -> Result<(), StageError> {
+        let table = self.tables.get(number).ok_or_else(protocol)?;
         if batch >= table.batches() || columns.iter().any(|column| *column >= table.schema().len()) {
             return Err(protocol());
         }
-        let failed = |error| StageError::host("an input table could not be read", error);
-        let batch = table.columns(batch, columns).map_err(failed)?;
-        self.process.send(&self.watch, &ToWorker::Batch, &batch.encode())
+        let guessed =
+            self.ahead.take().filter(|ahead| ahead.table == number && ahead.batch == batch && ahead.columns == columns);
+        let encoded = guessed.map_or_else(|| table.encoded(batch, &columns), |ahead| ahead.encoded);
+        let encoded = encoded.map_err(|error| StageError::host("an input table could not be read", error))?;
+        self.process.send(&self.watch, &ToWorker::Batch, &encoded)?;
+        drop(encoded);
+        if batch + 1 < table.batches() {
+            let encoded = table.encoded(batch + 1, &columns);
+            self.ahead = Some(Ahead { table: number, batch: batch + 1, columns, encoded });
+        }
+        Ok(())
     }
 
     fn begin(&mut self, output: usize, schema: Schema) -> Result<(), StageError> {
