@@ -1,5 +1,7 @@
 //! From a table and parameters to a report: which columns are read, and as what.
 
+use std::borrow::Cow;
+
 use stagewright_stage::{Failure, Reader, Report, Table};
 
 use crate::bootstrap::Settings;
@@ -56,7 +58,8 @@ pub(crate) fn evaluate(
     keep_on: impl Fn() -> bool,
 ) -> Result<Report, Failure> {
     let label = table.column(&parameters.label)?;
-    let scored = table.find(&parameters.score).map(|_| table.numeric(&parameters.score)).transpose()?;
+    let scored =
+        table.find(&parameters.score).map(|_| table.numeric(&parameters.score)).transpose()?.map(Cow::into_owned);
     let predictions = table.find(&parameters.prediction).map(Categories::read);
     if scored.is_none() && predictions.is_none() {
         table.column(&parameters.score)?;
@@ -67,7 +70,7 @@ pub(crate) fn evaluate(
         labels: Categories::read(label),
         scores: scored,
         predictions,
-        weights: parameters.weights.as_ref().map(|column| table.numeric(column)).transpose()?,
+        weights: parameters.weights.as_ref().map(|column| table.numeric(column)).transpose()?.map(Cow::into_owned),
         slices: parameters.slices.iter().map(slice).collect::<Result<_, Failure>>()?,
     };
     let rules = Rules {

@@ -325,7 +325,7 @@ impl Column {
         match self.fill {
             Some(Fill::Mean | Fill::Median) => {
                 let numbers = series.numeric().unwrap_or_default();
-                self.seen.numbers.extend(numbers.into_iter().filter(|number| !number.is_nan()));
+                self.seen.numbers.extend(numbers.iter().copied().filter(|number| !number.is_nan()));
             }
             Some(Fill::Mode) => {
                 for row in 0..series.len() {

@@ -1,5 +1,6 @@
 //! The rules of one column: which of its rows break them.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 
 use regex_lite::Regex;
@@ -82,7 +83,7 @@ impl Summary {
 /// A column whose rows are asked.
 struct Asked<'a> {
     column: &'a Series,
-    numbers: Option<Vec<f64>>,
+    numbers: Option<Cow<'a, [f64]>>,
 }
 
 impl Asked<'_> {

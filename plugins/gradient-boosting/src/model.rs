@@ -88,7 +88,7 @@ impl Feature {
     pub fn encode(&self, column: &Series) -> Result<Vec<f64>, Failure> {
         self.check(column.values.kind())?;
         if let Some(numbers) = column.numeric() {
-            return Ok(numbers);
+            return Ok(numbers.into_owned());
         }
         if let Values::Category { codes, words } = &column.values {
             let places: Vec<f64> = words.iter().map(|word| self.code(word)).collect();

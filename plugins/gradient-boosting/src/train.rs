@@ -135,7 +135,7 @@ fn target(column: &Series, parameters: &Parameters) -> Result<(Vec<f64>, Option<
         Goal::Auto => match &column.values {
             Values::Int64(_) | Values::Float64(_) => {
                 let mut kinds: Vec<f64> = Vec::new();
-                for value in column.numeric().unwrap_or_default() {
+                for value in column.numeric().unwrap_or_default().iter().copied() {
                     if kinds.len() < 3 && !value.is_nan() && !kinds.contains(&value) {
                         kinds.push(value);
                     }

@@ -63,7 +63,8 @@ fn a_number_is_learned_and_unknown_words_and_missing_values_are_predicted() {
         Series::new("flag", Values::Boolean(vec![true, false])),
     ])
     .unwrap();
-    let found = Trees::load(&weights, &rows.fields()).unwrap().predict(&rows).unwrap().numeric("prediction").unwrap();
+    let found = Trees::load(&weights, &rows.fields()).unwrap().predict(&rows).unwrap();
+    let found = found.numeric("prediction").unwrap();
     assert!((found[0] - 30.0).abs() < 5.0 && found[1].is_finite(), "{found:?}");
     assert_eq!(Trees::load(&weights, &rows.fields()).unwrap().predict(&rows.take(&[])).unwrap().rows(), 0);
 }

@@ -1,5 +1,7 @@
 //! From a table and parameters to a report: which columns are read, and as what.
 
+use std::borrow::Cow;
+
 use stagewright_stage::{Failure, Reader, Report, Table};
 
 use crate::categories::{Categories, class_name};
@@ -70,7 +72,11 @@ pub(crate) fn check(
     let columns = Columns {
         labels: Categories::read(table.column(&parameters.label)?),
         predictions: table.find(&parameters.prediction).map(Categories::read),
-        scores: table.find(&parameters.score).map(|_| table.numeric(&parameters.score)).transpose()?,
+        scores: table
+            .find(&parameters.score)
+            .map(|_| table.numeric(&parameters.score))
+            .transpose()?
+            .map(Cow::into_owned),
         protected: parameters.protected.iter().map(group).collect::<Result<_, _>>()?,
     };
     let mut report = Report { metrics: Vec::new(), findings: Vec::new(), figures: Vec::new() };

@@ -106,10 +106,11 @@ fn centre(features: &[&Series]) -> Centred {
     let mut centred = Centred { columns: Vec::with_capacity(features.len()), means: Vec::new(), scales: Vec::new() };
     for feature in features {
         let number = !matches!(feature.values, Values::Boolean(_) | Values::Text(_) | Values::Category { .. });
-        let Some(mut values) = feature.numeric().filter(|_| number) else {
+        let Some(values) = feature.numeric().filter(|_| number) else {
             centred.columns.push((*feature).clone());
             continue;
         };
+        let mut values = values.into_owned();
         let first = values.first().copied().unwrap_or_default();
         // Around the first value, so that a column that never changes becomes exactly 0.
         let mean = first + values.iter().map(|value| value - first).sum::<f64>() / values.len().max(1) as f64;

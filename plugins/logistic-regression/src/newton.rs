@@ -13,6 +13,9 @@ const TOLERANCE: f64 = 1e-8;
 /// Below this part of the objective, what a step gains drowns in rounding.
 const ROUNDING: f64 = 1e-10;
 
+/// A product of numbers up to 2 that may grow once more without overflowing.
+const LARGE: f64 = 1e9;
+
 /// What is to be fitted.
 #[derive(Debug)]
 pub struct Problem<'a> {
@@ -129,16 +132,22 @@ impl Problem<'_> {
         let margins = self.design.times(&weights);
         let rows = margins.len();
         let (mut residuals, mut curvatures) = (Vec::with_capacity(rows), Vec::with_capacity(rows));
-        let mut objective = 0.0;
+        // Each row adds `ln(1 + small)`. A logarithm costs more than all the rest, and that of a product is the sum.
+        let (mut objective, mut product) = (0.0, 1.0);
         for (margin, positive) in margins.iter().zip(self.positive) {
             let right = signed(*margin, *positive);
             let small = (-right.abs()).exp();
             let wrong = if right >= 0.0 { small / (1.0 + small) } else { 1.0 / (1.0 + small) };
-            objective += (-right).max(0.0) + small.ln_1p();
+            objective += (-right).max(0.0);
+            product *= 1.0 + small;
+            if product > LARGE {
+                objective += product.ln();
+                product = 1.0;
+            }
             residuals.push(if *positive { -wrong } else { wrong });
             curvatures.push(small / ((1.0 + small) * (1.0 + small)));
         }
-        objective += self.penalty(&weights);
+        objective += product.ln() + self.penalty(&weights);
         let mut gradient = self.design.transposed_times(&residuals);
         for (place, slope) in gradient.iter_mut().enumerate().filter(|(place, _)| *place != self.constant) {
             *slope += self.l2 * weights[place];

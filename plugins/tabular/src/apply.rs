@@ -100,7 +100,8 @@ impl Number {
     /// Adds the number and, where it is wanted, the column that says where it was missing.
     fn apply(&self, column: &Series, features: &mut Vec<Series>) -> Result<(), Failure> {
         let name = &column.name;
-        let mut values = column.numeric().ok_or_else(|| mistyped(name, &Part::Number(self.clone())))?;
+        let values = column.numeric().ok_or_else(|| mistyped(name, &Part::Number(self.clone())))?;
+        let mut values = values.into_owned();
         let missing = self.indicator.then(|| values.iter().map(|value| value.is_nan()).collect());
         let fill = self.fill.unwrap_or(f64::NAN);
         for (row, value) in values.iter_mut().enumerate() {

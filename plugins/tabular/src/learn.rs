@@ -30,7 +30,7 @@ pub(crate) fn learn(training: &mut Reader, parameters: &Parameters) -> Result<St
         let part = if text || parameters.categories.contains(name) {
             Part::Words(words(count(training, name, &parameters.missing)?, !text, parameters))
         } else {
-            let values = training.read(&[name.as_str()])?.numeric(name)?;
+            let values = training.read(&[name.as_str()])?.numeric(name)?.into_owned();
             Part::Number(number(name, values, *type_ == ColumnType::Boolean, &parameters.numeric)?)
         };
         columns.push(Learned { name: name.clone(), part });

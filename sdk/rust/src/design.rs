@@ -126,24 +126,22 @@ impl Encoding {
     pub fn apply(&self, table: &Table) -> Result<Design, Failure> {
         self.check(&table.fields())?;
         let (rows, numeric) = (table.rows(), self.constant() + 1);
-        let mut numbers = vec![1.0; rows * numeric];
         let mut indicators: Vec<Vec<u32>> = Vec::new();
-        let (mut place, mut start) = (0, numeric as u32);
+        let mut columns = Vec::with_capacity(numeric);
+        let mut start = numeric as u32;
         for (name, part) in &self.parts {
             let column = table.column(name)?;
             match part {
                 Part::Number => {
-                    for (row, value) in table.numeric(name)?.into_iter().enumerate() {
-                        if !value.is_finite() {
-                            let what = if value.is_nan() { "has no value" } else { "is infinite" };
-                            return Err(Failure::invalid_data(format!(
-                                "column `{name}` {what} in row {} of the batch; impute it first, as the tabular featurizer does",
-                                row + 1
-                            )));
-                        }
-                        numbers[row * numeric + place] = value;
+                    let values = table.numeric(name)?;
+                    if let Some(row) = values.iter().position(|value| !value.is_finite()) {
+                        let what = if values[row].is_nan() { "has no value" } else { "is infinite" };
+                        return Err(Failure::invalid_data(format!(
+                            "column `{name}` {what} in row {} of the batch; impute it first, as the tabular featurizer does",
+                            row + 1
+                        )));
                     }
-                    place += 1;
+                    columns.push(values);
                 }
                 Part::Boolean => {
                     let yes = column.numeric().unwrap_or_default();
@@ -165,6 +163,12 @@ impl Encoding {
             if *part != Part::Number {
                 start += part.width() as u32;
             }
+        }
+        let mut numbers = Vec::with_capacity(rows * numeric);
+        let columns: Vec<&[f64]> = columns.iter().map(AsRef::as_ref).collect();
+        for row in 0..rows {
+            numbers.extend(columns.iter().map(|column| column[row]));
+            numbers.push(1.0);
         }
         let (mut ends, mut places) = (Vec::with_capacity(rows), Vec::with_capacity(rows * indicators.len()));
         for row in 0..rows {
@@ -206,6 +210,7 @@ impl Design {
         means
     }
 
+    #[inline]
     fn row(&self, row: usize) -> (&[f64], &[u32]) {
         let start = if row == 0 { 0 } else { self.ends[row - 1] };
         (&self.numbers[row * self.numeric..(row + 1) * self.numeric], &self.places[start..self.ends[row]])

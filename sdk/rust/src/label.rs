@@ -171,7 +171,7 @@ pub fn regression(column: &Series) -> Result<Vec<f64>, Failure> {
     if values.iter().all(|value| *value == values[0]) {
         return Err(Failure::invalid_data(format!("every row has the same label: `{name}` is always {}", values[0])));
     }
-    Ok(values)
+    Ok(values.into_owned())
 }
 
 /// The columns to learn from: those that are named, or all but the label and the excluded ones.
@@ -218,7 +218,8 @@ pub fn refuse_leaks(features: &[&Series], label: &Series, positive: Option<&[boo
             Some(values) => {
                 let one = |row: usize| positive.map(|positive| f64::from(u8::from(positive[row])));
                 let encoded = (0..label.len()).all(|row| one(row) == Some(values[row]));
-                encoded || numbers.as_ref().is_some_and(|numbers| numbers.iter().zip(&values).all(|(l, f)| l == f))
+                encoded
+                    || numbers.as_ref().is_some_and(|numbers| numbers.iter().zip(values.iter()).all(|(l, f)| l == f))
             }
             None => (0..label.len()).all(|row| label.word(row).is_some() && label.word(row) == feature.word(row)),
         };

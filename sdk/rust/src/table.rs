@@ -3,6 +3,7 @@
 //! The sandbox copies columns as bytes that may stand at any address, so values are read in one pass (which compiles to
 //! vector moves) rather than reinterpreted in place.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use crate::failure::no_such_column;
@@ -170,8 +171,9 @@ impl Series {
     }
 
     /// The values as numbers, NaN where there is none; nothing if the column holds text.
-    pub fn numeric(&self) -> Option<Vec<f64>> {
+    pub fn numeric(&self) -> Option<Cow<'_, [f64]>> {
         let mut numbers: Vec<f64> = match &self.values {
+            Values::Float64(values) if self.valid.is_none() => return Some(Cow::Borrowed(values)),
             Values::Boolean(values) => values.iter().map(|value| f64::from(u8::from(*value))).collect(),
             Values::Int64(values) | Values::Timestamp(values) => values.iter().map(|value| *value as f64).collect(),
             Values::Float64(values) => values.clone(),
@@ -180,7 +182,7 @@ impl Series {
         if let Some(valid) = &self.valid {
             numbers.iter_mut().zip(valid).filter(|(_, has)| !**has).for_each(|(number, _)| *number = f64::NAN);
         }
-        Some(numbers)
+        Some(Cow::Owned(numbers))
     }
 
     /// The word of a row of text or category; nothing where it has none or the column holds something else.
@@ -433,7 +435,7 @@ impl Table {
     }
 
     /// The column of this name as numbers, NaN where there is none.
-    pub fn numeric(&self, name: &str) -> Result<Vec<f64>, Failure> {
+    pub fn numeric(&self, name: &str) -> Result<Cow<'_, [f64]>, Failure> {
         let column = self.column(name)?;
         column.numeric().ok_or_else(|| Failure::invalid_data(format!("column `{name}` holds text; a number is needed")))
     }
