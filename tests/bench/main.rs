@@ -11,7 +11,15 @@ mod sandbox;
 
 use std::time::Instant;
 
+/// Asks this program to train natively and no more.
+const NATIVE: &str = "train-natively";
+
 fn main() {
+    if let [_, first, plugin] = &std::env::args().collect::<Vec<_>>()[..]
+        && first == NATIVE
+    {
+        return sandbox::train_natively(plugin);
+    }
     let wanted: Vec<String> = std::env::args().skip(1).filter(|argument| !argument.starts_with('-')).collect();
     let benches: [(&str, fn()); 3] = [("lifecycle", lifecycle::run), ("sandbox", sandbox::run), ("demo", demo::run)];
     for (name, bench) in benches {
