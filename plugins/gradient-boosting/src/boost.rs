@@ -129,21 +129,31 @@ impl Objective {
         }
     }
 
-    fn loss(self, label: f64, score: f64) -> f64 {
-        match self {
-            Self::Binary => {
-                let margin = if label > 0.0 { score } else { -score };
-                (-margin).max(0.0) + libm::log1p(libm::exp(-margin.abs()))
-            }
-            Self::Regression => (score - label) * (score - label),
-        }
-    }
-
     fn mean_loss(self, labels: &[f64], scores: &[f64]) -> f64 {
-        let sum: f64 = labels.iter().zip(scores).map(|(&label, &score)| self.loss(label, score)).sum();
+        let rows = labels.iter().zip(scores);
+        let sum: f64 = match self {
+            Self::Binary => {
+                // Each row adds `ln(1 + e)` of an `e` up to 1. A logarithm of many factors costs what one of each does.
+                let (mut sum, mut product) = (0.0, 1.0);
+                for (&label, &score) in rows {
+                    let margin = if label > 0.0 { score } else { -score };
+                    sum += (-margin).max(0.0);
+                    product *= 1.0 + libm::exp(-margin.abs());
+                    if product > LARGE {
+                        sum += libm::log(product);
+                        product = 1.0;
+                    }
+                }
+                sum + libm::log(product)
+            }
+            Self::Regression => rows.map(|(&label, &score)| (score - label) * (score - label)).sum(),
+        };
         sum / labels.len().max(1) as f64
     }
 }
+
+/// A product of numbers up to 2 that may grow once more without overflowing.
+const LARGE: f64 = 1e9;
 
 /// The closest that a base probability comes to 0 and 1.
 const EDGE: f64 = 1e-15;

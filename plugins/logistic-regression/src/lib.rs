@@ -77,8 +77,10 @@ pub fn fit(
     label::refuse_leaks(&features, label, Some(&positive))?;
     let encoding = Encoding::learn(&features)?;
     let constant = encoding.constant();
-    let Centred { columns, means, mut scales } = centre(&features);
-    let design = encoding.apply(&Table::new(columns)?)?;
+    let mut design = encoding.apply(table)?;
+    // The mean of 0 keeps the intercept from spoiling the condition of the system.
+    let (means, mut scales) = moments(&features);
+    design.subtract(&means);
     scales.resize(design.width(), 1.0);
     let problem = Problem { design: &design, positive: &positive, constant, scales: &scales, l2, iterations };
     let fit = newton::minimise(&problem, step)?;
@@ -93,41 +95,23 @@ pub fn fit(
     Ok((Weights { encoding, classes, weights }, fit))
 }
 
-/// Columns whose numbers have the mean 0, so that the intercept does not spoil the condition of the system.
-struct Centred {
-    columns: Vec<Series>,
-    /// The mean of each number column.
-    means: Vec<f64>,
-    /// The deviation of each number column, 1 for one that never changes.
-    scales: Vec<f64>,
+/// The means and the deviations of the number columns; a deviation of 1 for a column that never changes.
+fn moments(features: &[&Series]) -> (Vec<f64>, Vec<f64>) {
+    let numbers = features
+        .iter()
+        .filter(|column| !matches!(column.values, Values::Boolean(_) | Values::Text(_) | Values::Category { .. }));
+    numbers.filter_map(|column| column.numeric()).map(|values| moment(&values)).unzip()
 }
 
-fn centre(features: &[&Series]) -> Centred {
-    let mut centred = Centred { columns: Vec::with_capacity(features.len()), means: Vec::new(), scales: Vec::new() };
-    for feature in features {
-        let number = !matches!(feature.values, Values::Boolean(_) | Values::Text(_) | Values::Category { .. });
-        let Some(values) = feature.numeric().filter(|_| number) else {
-            centred.columns.push((*feature).clone());
-            continue;
-        };
-        let mut values = values.into_owned();
-        let first = values.first().copied().unwrap_or_default();
-        // Around the first value, so that a column that never changes becomes exactly 0.
-        let mean = first + values.iter().map(|value| value - first).sum::<f64>() / values.len().max(1) as f64;
-        let (mut mean, mut scale) = (mean, 1.0);
-        if mean.is_finite() {
-            values.iter_mut().for_each(|value| *value -= mean);
-            let deviation = (values.iter().map(|value| value * value).sum::<f64>() / values.len() as f64).sqrt();
-            scale = if deviation > 0.0 { deviation } else { 1.0 };
-        } else {
-            // What is missing or infinite is refused, by name, where the matrix is made.
-            mean = 0.0;
-        }
-        centred.means.push(mean);
-        centred.scales.push(scale);
-        centred.columns.push(Series::of_floats(&feature.name, values));
+fn moment(values: &[f64]) -> (f64, f64) {
+    let (first, rows) = (values.first().copied().unwrap_or_default(), values.len().max(1) as f64);
+    // Around the first value, so that a column that never changes becomes exactly 0.
+    let mean = first + values.iter().map(|value| value - first).sum::<f64>() / rows;
+    if !mean.is_finite() {
+        return (0.0, 1.0);
     }
-    centred
+    let deviation = (values.iter().map(|value| (value - mean) * (value - mean)).sum::<f64>() / rows).sqrt();
+    (mean, if deviation > 0.0 { deviation } else { 1.0 })
 }
 
 /// The trainer.

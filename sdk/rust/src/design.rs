@@ -210,6 +210,13 @@ impl Design {
         means
     }
 
+    /// Subtracts a number from each number column.
+    pub fn subtract(&mut self, numbers: &[f64]) {
+        for row in self.numbers.chunks_exact_mut(self.numeric) {
+            row.iter_mut().zip(numbers).for_each(|(value, number)| *value -= number);
+        }
+    }
+
     #[inline]
     fn row(&self, row: usize) -> (&[f64], &[u32]) {
         let start = if row == 0 { 0 } else { self.ends[row - 1] };
