@@ -14,6 +14,7 @@ mod engine;
 mod error;
 mod job;
 mod limits;
+mod measure;
 mod metadata;
 mod model;
 mod run;
@@ -33,6 +34,7 @@ pub use self::{
         Output, Table, TableSink, Value, Work,
     },
     limits::{COMPONENT_BYTES, Limits, STACK_BYTES},
+    measure::Measured,
     served::Served,
     worker::WorkerPool,
     world::{World, check},

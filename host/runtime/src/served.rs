@@ -68,7 +68,8 @@ impl Served {
     }
 }
 
-struct Shelf(BTreeMap<Digest, Arc<Loaded>>);
+/// Components that are loaded in this process.
+pub(crate) struct Shelf(pub(crate) BTreeMap<Digest, Arc<Loaded>>);
 
 impl Components for Shelf {
     fn get(&self, component: &Component) -> Result<Arc<Loaded>, StageError> {
@@ -78,7 +79,7 @@ impl Components for Shelf {
 }
 
 /// Calls on a thread whose stack is far larger than a guest's: running out of it would end this process.
-fn on_a_large_stack<T: Send>(call: impl FnOnce() -> Result<T, StageError> + Send) -> Result<T, StageError> {
+pub(crate) fn on_a_large_stack<T: Send>(call: impl FnOnce() -> Result<T, StageError> + Send) -> Result<T, StageError> {
     std::thread::scope(|scope| {
         let thread = std::thread::Builder::new().stack_size(THREAD_STACK_BYTES).spawn_scoped(scope, call);
         let thread = thread.map_err(|error| StageError::host("no thread could be started", error))?;

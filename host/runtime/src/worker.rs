@@ -9,4 +9,4 @@ mod pool;
 mod process;
 mod serve;
 
-pub use self::{pool::WorkerPool, serve::serve};
+pub use self::{pool::WorkerPool, process::ENVIRONMENT, serve::serve};

@@ -22,9 +22,13 @@ const LOOK_EVERY: Duration = Duration::from_millis(10);
 /// A larger pipe means fewer turns between the two processes.
 const PIPE_BYTES: usize = 1 << 20;
 
-/// One arena that is not trimmed and in which even large blocks stay, in huge pages where the kernel has them.
-const ALLOCATOR: &str = "glibc.malloc.arena_max=1:glibc.malloc.hugetlb=1:\
-                         glibc.malloc.mmap_threshold=33554432:glibc.malloc.trim_threshold=268435456";
+/// All of a worker's environment. Batches come and go in megabytes, whose pages glibc would give back each time: one arena
+/// that is not trimmed and in which even large blocks stay, in huge pages where the kernel has them. Others ignore it.
+pub const ENVIRONMENT: [(&str, &str); 1] = [(
+    "GLIBC_TUNABLES",
+    "glibc.malloc.arena_max=1:glibc.malloc.hugetlb=1:\
+     glibc.malloc.mmap_threshold=33554432:glibc.malloc.trim_threshold=268435456",
+)];
 
 /// A child that is killed when it is dropped.
 pub(super) struct Process {
@@ -53,8 +57,7 @@ impl Process {
         command.args(arguments).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::inherit());
         // Its guests see no environment; neither does the process need one.
         command.env_clear();
-        // Batches come and go in megabytes; without this, glibc gives their pages back each time. Others ignore it.
-        command.env("GLIBC_TUNABLES", ALLOCATOR);
+        command.envs(ENVIRONMENT);
         let mut child = command.spawn().map_err(no_worker)?;
         let (input, output) = child
             .stdin
