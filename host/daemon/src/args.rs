@@ -270,6 +270,19 @@ pub(crate) enum PluginCommand {
     },
     /// List plugins.
     List,
+    /// Check that a component keeps every promise of the contract: it describes itself, is deterministic, validates
+    /// its parameters, reads its state back, and gets through every kind of table. No project is needed.
+    ///
+    /// Exit codes: 0 no check failed; 4 a check failed; 2 the command line is wrong; 1 the component could not be
+    /// looked at.
+    Test {
+        /// The `.wasm` file.
+        file: PathBuf,
+        /// A parameter for the stages that know it, in place of the kit's guess: KEY=VALUE, the value as JSON; repeat
+        /// for several. The kit's tables have the columns number, other, count, flag, word, note, when and label.
+        #[arg(long, value_name = "KEY=VALUE")]
+        with: Vec<String>,
+    },
     /// Show what a plugin is: stages, parameters, imports, metadata.
     Inspect {
         /// A version, or a `.wasm` file.

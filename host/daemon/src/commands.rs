@@ -8,6 +8,7 @@ pub(crate) mod project;
 pub(crate) mod repo;
 pub(crate) mod run;
 pub(crate) mod show;
+pub(crate) mod trial;
 
 use std::path::PathBuf;
 
@@ -39,6 +40,16 @@ impl Context {
             surroundings: surroundings::of_this_machine(cli.author.as_deref()).map_err(io)?,
             progress: Progress::new(cli.quiet),
         })
+    }
+
+    /// Where the project is, if there is one.
+    fn root(&self) -> &std::path::Path {
+        &self.root
+    }
+
+    /// What starts a worker process.
+    fn worker(&self) -> Vec<std::ffi::OsString> {
+        self.surroundings.worker.clone()
     }
 
     fn open(&self, access: Access) -> Result<Project, Failure> {

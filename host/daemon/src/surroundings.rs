@@ -34,6 +34,19 @@ pub(crate) fn of_this_machine(author: Option<&str>) -> std::io::Result<Surroundi
     })
 }
 
+/// Where compiled code is kept: in the project, where there is one, else in the user's cache. None where there is
+/// neither: what is loaded from there is trusted, so that no folder will do to which others may write.
+#[expect(clippy::disallowed_methods, reason = "this is where the environment enters")]
+pub(crate) fn compiled(project: &Path) -> Option<std::path::PathBuf> {
+    let store = project.join(stagewright::project::STORE_DIRECTORY);
+    if store.is_dir() {
+        return Some(store.join("cache/compiled"));
+    }
+    let folder = |name: &str| std::env::var_os(name).map(std::path::PathBuf::from).filter(|path| path.is_absolute());
+    let cache = folder("XDG_CACHE_HOME").or_else(|| folder("HOME").map(|home| home.join(".cache")));
+    Some(cache?.join("stagewright/compiled"))
+}
+
 #[expect(clippy::disallowed_methods, reason = "this is where the environment enters")]
 fn user() -> String {
     let named = ["STAGEWRIGHT_AUTHOR", "USER", "LOGNAME"].iter().find_map(|name| std::env::var(name).ok());

@@ -44,6 +44,7 @@ pub(crate) fn dispatch(context: &Context, command: PluginCommand) -> Result<(), 
                 columns.text()
             })
         }
+        PluginCommand::Test { file, with } => super::trial::test(context, &file, &with),
         PluginCommand::List => {
             let project = context.read()?;
             let listed = data::list(&project.store.code, ArtifactKind::Plugin)?;

@@ -1,0 +1,93 @@
+//! `plugin test`, `plugin bench`: what a component promises, and what it costs. Neither needs a project.
+
+use std::{fs, path::Path, sync::Arc};
+
+use stagewright::runtime::{COMPONENT_BYTES, Component, DirCache};
+use stagewright_workshop::conformance::{Check, Conformance, Error, Kit, Parameters, Verdict};
+
+use super::{Context, cancelled_by_user};
+use crate::{
+    failure::{CANNOT, Failure, INTERRUPTED, NOT_VERIFIED, WRONG_INPUT},
+    surroundings,
+    text::{Columns, printable},
+};
+
+/// Checks every promise of the contract.
+pub(crate) fn test(context: &Context, file: &Path, with: &[String]) -> Result<(), Failure> {
+    let component = read(file)?;
+    let cancel = cancelled_by_user();
+    let kit = Kit {
+        worker: context.worker(),
+        cache: match surroundings::compiled(context.root()) {
+            Some(directory) => Arc::new(DirCache::new(directory)),
+            None => Arc::new(()),
+        },
+        parameters: parameters(with)?,
+        cancel: &cancel,
+    };
+    let mut told = |check: &Check| context.progress.line(&format!("{} {}", title(check), check.result));
+    let found = kit.test(&component, &mut told).map_err(|error| match error {
+        Error::Parameter { .. } => Failure::new(WRONG_INPUT, error.to_string()),
+        _ if cancel.is_cancelled() => Failure::new(INTERRUPTED, "interrupted"),
+        error => Failure { code: CANNOT, error: Some(error.into()) },
+    })?;
+    context.print(&found, table)?;
+    if found.passed() { Ok(()) } else { Err(Failure::silent(NOT_VERIFIED)) }
+}
+
+fn title(check: &Check) -> String {
+    match check.stage {
+        Some(stage) => format!("{stage}: {}", check.name),
+        None => check.name.clone(),
+    }
+}
+
+fn table(found: &Conformance) -> String {
+    let mut columns = Columns::new(&["check", "result", "detail"]);
+    for check in &found.checks {
+        columns.row([title(check), check.result.to_string(), shortened(&check.detail)]);
+    }
+    let count = |verdict| found.count(verdict);
+    format!(
+        "{}\n{} passed, {} failed, {} skipped\n",
+        columns.text(),
+        count(Verdict::Passed),
+        count(Verdict::Failed),
+        count(Verdict::Skipped)
+    )
+}
+
+/// A plugin's own words may be long; `--json` has all of them.
+fn shortened(text: &str) -> String {
+    const MOST: usize = 240;
+    let text = printable(text);
+    match text.char_indices().nth(MOST) {
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text,
+    }
+}
+
+/// `key=value`, the value as JSON; what is no JSON is text.
+fn parameters(with: &[String]) -> Result<Parameters, Failure> {
+    let pair = |text: &String| {
+        let (key, value) = text.split_once('=').ok_or_else(|| {
+            Failure::new(WRONG_INPUT, format!("--with {text}: write KEY=VALUE, such as --with label=\"loan\""))
+        })?;
+        let value = serde_json::from_str(value).unwrap_or_else(|_| value.into());
+        Ok((key.trim().to_owned(), value))
+    };
+    with.iter().map(pair).collect()
+}
+
+fn read(file: &Path) -> Result<Component, Failure> {
+    let cannot = |error: std::io::Error| {
+        let message = format!("cannot read {}", file.display());
+        Failure { code: CANNOT, error: Some(anyhow::Error::new(error).context(message)) }
+    };
+    let size = fs::metadata(file).map_err(cannot)?.len();
+    if size > COMPONENT_BYTES {
+        let problem = format!("{} has {size} bytes; a component has at most {COMPONENT_BYTES}", file.display());
+        return Err(Failure::new(WRONG_INPUT, problem));
+    }
+    Ok(Component::new(fs::read(file).map_err(cannot)?))
+}
