@@ -89,10 +89,20 @@ fn completions_are_printed_for_the_shells() {
 }
 
 #[test]
-fn where_json_is_asked_for_a_failure_prints_none_and_says_why_on_standard_error() {
+fn where_json_is_asked_for_a_failure_is_a_line_of_it_on_standard_error() {
     let lab = Lab::census();
-    let said = lab.run(&["--json", "show", "7"]);
-    assert_ne!(said.code, Some(0));
-    assert_eq!(said.out, "");
-    assert!(said.err.starts_with("error: "), "{}", said.err);
+    let error = |arguments: &[&str]| -> serde_json::Value {
+        let said = lab.run(arguments);
+        assert_eq!(said.out, "");
+        let said: serde_json::Value = serde_json::from_str(said.err.trim()).expect("one line of JSON");
+        said["error"].clone()
+    };
+    let none = error(&["--json", "show", "7"]);
+    assert!(none["message"].as_str().expect("a message").contains('7') && none["exit_code"] != 0, "{none}");
+
+    lab.write("wrong.toml", "[pipeline]\nname = \"wrong\"\nsede = 7\n");
+    let wrong = error(&["--json", "check", "wrong.toml"]);
+    let problem = &wrong["problems"][0];
+    assert_eq!((&problem["line"], &problem["column"]), (&3.into(), &1.into()), "{wrong}");
+    assert!(problem["hint"].as_str().expect("a hint").contains("seed"), "{wrong}");
 }

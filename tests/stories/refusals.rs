@@ -107,21 +107,18 @@ fn a_parameter_that_the_plugin_does_not_take_is_refused_at_its_place() {
         "bootstrap = 50",
         "bootstrp = 50",
         expect![[r#"
-        exit 2
-        error: pipelines/income.toml:40:10: unknown parameter `bootstrp` (evaluator `classification`)
-          hint: did you mean `bootstrap`?
-        pipelines/income.toml:40:10: unknown parameter `bootstrp` (evaluator `classification`)
-          hint: did you mean `bootstrap`?
-    "#]],
+            exit 2
+            error: pipelines/income.toml:40:10: unknown parameter `bootstrp` (evaluator `classification`)
+              hint: did you mean `bootstrap`?
+        "#]],
     );
     check_refuses(
         "bootstrap = 50",
         "bootstrap = \"many\"",
         expect![[r#"
-        exit 2
-        error: pipelines/income.toml:40:10: parameter `bootstrap`: "many" is not of type "integer" (evaluator `classification`)
-        pipelines/income.toml:40:10: parameter `bootstrap`: "many" is not of type "integer" (evaluator `classification`)
-    "#]],
+            exit 2
+            error: pipelines/income.toml:40:10: parameter `bootstrap`: "many" is not of type "integer" (evaluator `classification`)
+        "#]],
     );
     check_refuses(
         "rounds = [10, 20]",

@@ -26,11 +26,14 @@ fn files(folder: &Path, part: &str) -> Vec<PathBuf> {
 fn damage(lab: &Lab, repository: &str) {
     let packs = files(&lab.file(&format!(".stagewright/{repository}")), "packs/");
     let size = |path: &PathBuf| fs::metadata(path).map_or(0, |metadata| metadata.len());
-    let pack = packs.into_iter().max_by_key(size).expect("the repository has a pack");
-    let mut bytes = fs::read(&pack).expect("the pack can be read");
+    damage_file(&packs.into_iter().max_by_key(size).expect("the repository has a pack"));
+}
+
+fn damage_file(pack: &Path) {
+    let mut bytes = fs::read(pack).expect("the pack can be read");
     let middle = bytes.len() / 2;
     bytes[middle] ^= 1;
-    fs::write(&pack, bytes).expect("the pack can be written");
+    fs::write(pack, bytes).expect("the pack can be written");
 }
 
 fn lab_with_a_run() -> Lab {
@@ -66,6 +69,23 @@ fn a_changed_byte_of_a_plugin_is_found_and_its_stage_named() {
     let lab = lab_with_a_run();
     damage(&lab, "repos/code");
     assert_names_a_stage(&lab.run(&["verify", "latest"]));
+}
+
+#[test]
+fn a_changed_byte_of_the_pipeline_file_that_a_run_kept_is_found() {
+    let lab = lab_with_a_run();
+    // The run is the last that wrote to the repository of code, and its file is all that it wrote.
+    damage_file(files(&lab.file(".stagewright/repos/code"), "packs/").last().expect("a pack"));
+    let said = lab.run(&["verify", "latest"]);
+    assert_eq!(said.code, Some(4), "{}{}", said.out, said.err);
+}
+
+#[test]
+fn a_changed_byte_of_a_runs_record_or_log_is_found() {
+    let lab = lab_with_a_run();
+    damage(&lab, "ledger");
+    let said = lab.run(&["verify", "latest"]);
+    assert_eq!(said.code, Some(4), "{}{}", said.out, said.err);
 }
 
 #[test]

@@ -147,6 +147,9 @@ pub struct StageRun {
     pub status: Status,
     /// What it took, in order.
     pub steps: Vec<StepRun>,
+    /// What the step that failed had said; what others said stands with their results.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub log: Vec<LogLine>,
     /// What other stages may refer to.
     pub outputs: BTreeMap<String, Digest>,
     /// For a trainer, every candidate, in order.

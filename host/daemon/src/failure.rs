@@ -2,7 +2,8 @@
 
 use std::io::Write;
 
-use stagewright::{Error, store::StoreError};
+use serde_json::json;
+use stagewright::{Error, file::Problems, store::StoreError};
 
 /// The command could not be done.
 pub(crate) const CANNOT: u8 = 1;
@@ -33,14 +34,32 @@ impl Failure {
         Self { code, error: None }
     }
 
-    pub(crate) fn tell(&self) {
+    pub(crate) fn tell(&self, json: bool) {
         let Some(error) = &self.error else { return };
+        let text = if json { self.as_json(error) } else { Self::as_text(error) };
+        // Where even this cannot be written, nobody is listening.
+        let _ = std::io::stderr().write_all(text.as_bytes());
+    }
+
+    /// One line, so that a script finds it among lines of progress.
+    fn as_json(&self, error: &anyhow::Error) -> String {
+        let causes: Vec<String> = error.chain().skip(1).map(ToString::to_string).collect();
+        let problems = match error.downcast_ref::<Error>() {
+            Some(Error::Problems(Problems(problems))) => problems.as_slice(),
+            _ => &[],
+        };
+        let error = json!({
+            "message": error.to_string(), "causes": causes, "problems": problems, "exit_code": self.code,
+        });
+        format!("{}\n", json!({ "error": error }))
+    }
+
+    fn as_text(error: &anyhow::Error) -> String {
         let mut text = format!("error: {error}\n");
         for cause in error.chain().skip(1) {
             text.push_str(&format!("caused by: {cause}\n"));
         }
-        // Where even this cannot be written, nobody is listening.
-        let _ = std::io::stderr().write_all(text.as_bytes());
+        text
     }
 }
 
@@ -49,6 +68,7 @@ impl From<Error> for Failure {
         let code = match &error {
             Error::Problems(_) | Error::Name(_) | Error::Ingest(_) | Error::Stage { .. } => WRONG_INPUT,
             Error::Store(StoreError::NoVersion { .. } | StoreError::Name(_)) => WRONG_INPUT,
+            Error::Damaged { .. } => NOT_VERIFIED,
             Error::Store(StoreError::Damaged { .. } | StoreError::DamagedArtifact { .. }) => NOT_VERIFIED,
             _ => CANNOT,
         };

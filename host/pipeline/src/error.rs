@@ -33,6 +33,14 @@ pub enum Error {
     /// The store.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// Part of what a run kept.
+    #[error("{what} is not what the run kept")]
+    Damaged {
+        /// Which.
+        what: String,
+        /// How.
+        source: StoreError,
+    },
     /// A plugin.
     #[error("{what}")]
     Stage {

@@ -158,6 +158,7 @@ fn run_stages(project: &Project, plan: &Plan, options: &Options<'_>) -> Result<V
                         kind: stage.work.kind(),
                         status,
                         steps: Vec::new(),
+                        log: Vec::new(),
                         outputs: BTreeMap::new(),
                         candidates: Vec::new(),
                         selected: None,

@@ -87,13 +87,14 @@ impl Verification {
 /// Verifies a run. `watch` is told of each step as it ends, in no particular order.
 ///
 /// # Errors
-/// It was cancelled, or no directory could be made to work in.
+/// The pipeline file or a log that the run kept is damaged, it was cancelled, or no directory could be made to work in.
 pub fn verify(
     project: &Project,
     run: &RunRecord,
     cancel: &CancelToken,
     watch: &(dyn Fn(&Verified) + Sync),
 ) -> Result<Verification> {
+    verify_record(project, run)?;
     let scratch = Scratch::new(project)?;
     let pool = project.fresh_pool(&scratch.0);
     let executor = LocalExecutor { project, pool: &pool, outputs: Outputs::Forget };
@@ -124,6 +125,19 @@ pub fn verify(
     let steps: Vec<Verified> = found.into_inner().unwrap_or_else(PoisonError::into_inner).into_values().collect();
     let first_difference = steps.iter().position(|step| step.verdict != Verdict::Same);
     Ok(Verification { run: run.id, steps, first_difference })
+}
+
+/// Reads what the run kept beside its steps' outputs: how it was asked for, and what was said.
+fn verify_record(project: &Project, run: &RunRecord) -> Result<()> {
+    let store = &project.store;
+    store.code.bytes(&run.pipeline_file.digest)?;
+    for (stage, step) in run.steps() {
+        store.ledger.bytes(&step.result.log).map_err(|error| {
+            let step = if stage.name == step.title { String::new() } else { format!(", step `{}`", step.title) };
+            Error::Damaged { what: format!("the log of stage `{}`{step}", stage.name), source: error }
+        })?;
+    }
+    Ok(())
 }
 
 fn verify_step(

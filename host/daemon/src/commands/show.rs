@@ -185,6 +185,9 @@ fn metric_name(metric: &Metric) -> String {
 
 fn stage_text(stage: &StageRun, logs: &[stagewright_core::record::StageLog], report: Option<&Report>) -> String {
     let mut text = format!("{}: {} {}\n", stage.name, stage.kind, stage.status.as_str());
+    for line in &stage.log {
+        let _ = writeln!(text, "  {:?}: {}", line.level, printable(&line.message));
+    }
     for (step, log) in stage.steps.iter().zip(logs) {
         let how = if step.cached { "known already; it took" } else { "took" };
         let _ = writeln!(text, "\n{} ({how} {})", step.title, duration(step.result.elapsed_ms));

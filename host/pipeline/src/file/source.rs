@@ -105,6 +105,8 @@ impl Source {
     pub fn finish<T>(self, value: T) -> Result<T, Problems> {
         let mut problems = self.problems;
         problems.sort_by_key(|problem| (problem.line, problem.column));
+        // A plugin that two parts of a stage name is asked twice about the same parameters.
+        problems.dedup();
         if problems.is_empty() { Ok(value) } else { Err(Problems(problems)) }
     }
 

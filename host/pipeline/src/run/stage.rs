@@ -35,6 +35,7 @@ pub(super) fn run(steps: &Steps<'_>, plan: &Plan, index: usize, made: &BTreeMap<
         kind: stage.work.kind(),
         status: Status::Succeeded,
         steps: Vec::new(),
+        log: Vec::new(),
         outputs: BTreeMap::new(),
         candidates: Vec::new(),
         selected: None,
@@ -42,7 +43,7 @@ pub(super) fn run(steps: &Steps<'_>, plan: &Plan, index: usize, made: &BTreeMap<
     let runner = Runner { steps, plan, stage, made };
     match runner.work(&mut run) {
         Ok(()) => {}
-        Err(StepError::Failed(message)) => run.status = Status::Failed { message },
+        Err(StepError::Failed { message, log }) => (run.status, run.log) = (Status::Failed { message }, log),
         Err(StepError::Cancelled) => run.status = Status::Cancelled,
         Err(StepError::Broken(error)) => return Err(error),
     }
@@ -133,7 +134,7 @@ impl Runner<'_> {
     fn output(&self, stage: usize, output: &str) -> Done<Digest> {
         let missing = || {
             let name = &self.plan.stages[stage].name;
-            StepError::Failed(format!("stage `{name}` made no `{output}`"))
+            StepError::failed(format!("stage `{name}` made no `{output}`"))
         };
         self.made.get(&stage).and_then(|made| made.outputs.get(output)).copied().ok_or_else(missing)
     }
@@ -175,7 +176,7 @@ impl Runner<'_> {
                 }
             };
             let threads: Vec<_> = (0..width).map(|_| scope.spawn(work)).collect();
-            let panicked = || vec![(usize::MAX, Err(StepError::Failed("training panicked".to_owned())))];
+            let panicked = || vec![(usize::MAX, Err(StepError::failed("training panicked".to_owned())))];
             threads.into_iter().flat_map(|thread| thread.join().unwrap_or_else(|_| panicked())).collect()
         });
         all.sort_by_key(|(position, _)| *position);
@@ -226,7 +227,7 @@ impl Runner<'_> {
                     None => format!("it reports {}", names.join(", ")),
                 };
                 let evaluator = &select.call.plugin.name;
-                Err(StepError::Failed(format!("evaluator `{evaluator}` reports no metric `{}`; {hint}", select.metric)))
+                Err(StepError::failed(format!("evaluator `{evaluator}` reports no metric `{}`; {hint}", select.metric)))
             }
         }
     }
@@ -341,7 +342,7 @@ struct Tables {
 }
 
 fn output(step: &StepRun, name: &str) -> Done<Digest> {
-    let missing = || StepError::Failed(format!("step `{}` made no `{name}`", step.title));
+    let missing = || StepError::failed(format!("step `{}` made no `{name}`", step.title));
     step.result.outputs.get(name).copied().ok_or_else(missing)
 }
 
@@ -361,6 +362,6 @@ fn best(candidates: &[Candidate], select: Option<&PlannedSelect>) -> Done<usize>
             best = Some((position, value));
         }
     }
-    let undefined = || StepError::Failed(format!("`{}` is undefined for every candidate", select.metric));
+    let undefined = || StepError::failed(format!("`{}` is undefined for every candidate", select.metric));
     best.map(|(position, _)| position).ok_or_else(undefined)
 }

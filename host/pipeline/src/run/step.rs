@@ -26,9 +26,15 @@ pub(crate) const RESULTS: &str = "result";
 /// How a step can fail: by itself, which the run records, or because the store is broken, which ends the run.
 #[derive(Debug)]
 pub(super) enum StepError {
-    Failed(String),
+    Failed { message: String, log: Vec<LogLine> },
     Cancelled,
     Broken(Error),
+}
+
+impl StepError {
+    pub(super) fn failed(message: String) -> Self {
+        Self::Failed { message, log: Vec::new() }
+    }
 }
 
 impl From<StoreError> for StepError {
@@ -41,10 +47,10 @@ impl From<Error> for StepError {
     fn from(error: Error) -> Self {
         match error {
             Error::Stage { source: StageError::Cancelled, .. } => Self::Cancelled,
-            Error::Stage { source, .. } => Self::Failed(chain(&source)),
+            Error::Stage { source, .. } => Self::failed(chain(&source)),
             // Damage and missing artifacts are about this step's inputs; other stages may go on.
             Error::Store(error @ (StoreError::DamagedArtifact { .. } | StoreError::NoArtifact { .. })) => {
-                Self::Failed(chain(&error))
+                Self::failed(chain(&error))
             }
             error => Self::Broken(error),
         }
@@ -79,6 +85,8 @@ struct Watched<'a> {
     watcher: &'a dyn Watcher,
     stage: &'a str,
     step: &'a str,
+    /// A step that succeeds has its log in its result; of one that fails, this is all there is.
+    said: Mutex<Vec<LogLine>>,
 }
 
 impl Observer for Watched<'_> {
@@ -88,6 +96,7 @@ impl Observer for Watched<'_> {
 
     fn log(&self, line: &LogLine) {
         self.watcher.log(self.stage, line);
+        self.said.lock().unwrap_or_else(PoisonError::into_inner).push(line.clone());
     }
 
     fn compiling(&self, _: Digest) {
@@ -114,8 +123,14 @@ impl<'a> Steps<'a> {
             return Err(StepError::Cancelled);
         }
         self.options.watcher.step_began(stage, &title);
-        let watched = Watched { watcher: self.options.watcher, stage, step: &title };
-        let executed = self.executor.execute(&spec, &self.options.cancel, &watched)?;
+        let watched = Watched { watcher: self.options.watcher, stage, step: &title, said: Mutex::default() };
+        let executed = self.executor.execute(&spec, &self.options.cancel, &watched);
+        let executed = executed.map_err(|error| match StepError::from(error) {
+            StepError::Failed { message, .. } => {
+                StepError::Failed { message, log: watched.said.into_inner().unwrap_or_else(PoisonError::into_inner) }
+            }
+            other => other,
+        })?;
         let result = self.keep(&key, spec, executed)?;
         self.done.lock().unwrap_or_else(PoisonError::into_inner).insert(key);
         Ok(StepRun { title, key, cached: false, result })
