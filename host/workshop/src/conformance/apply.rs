@@ -38,6 +38,11 @@ pub(super) fn check(scene: &Scene<'_>, kind: StageKind, book: &mut Book<'_>) -> 
         _ => "predicts from the trainer's weights",
     };
     let applied = scene.subject.apply(kind, state, &scene.table, Way::USUAL);
+    // Scoring reads every column; a model says which of them it needs.
+    let applied = applied.and_then(|(columns, result)| match kind {
+        StageKind::Featurizer => Ok((columns, result)),
+        _ => Ok((scene.subject.columns(state, &scene.table)?, result)),
+    });
     let (columns, result) = match applied {
         Ok(applied) => applied,
         Err(trouble) => return book.note(name, Err(trouble.into())),
@@ -52,6 +57,7 @@ pub(super) fn check(scene: &Scene<'_>, kind: StageKind, book: &mut Book<'_>) -> 
     book.note("says which columns it reads and returns", named(&learned))?;
     book.note("finds its columns by name", by_name(&learned))?;
     book.note("does without the label when it serves", unlabelled(&learned))?;
+    book.note("refuses rows without a column that it reads", missing(&learned))?;
     let serve: [(&str, fn(&Learned<'_>) -> Vec<(String, Frame)>); 5] = [
         ("serves no rows", |learned| vec![(String::new(), learned.table.take(&[]))]),
         ("serves words that training never saw", |learned| {
@@ -65,7 +71,7 @@ pub(super) fn check(scene: &Scene<'_>, kind: StageKind, book: &mut Book<'_>) -> 
             let strange = samples::strange(learned.table).into_iter().filter(|strange| wanted.contains(&strange.name));
             strange.flat_map(|strange| strange.tables).collect()
         }),
-        ("refuses missing and mistyped columns", wrong),
+        ("serves columns of other types", mistyped),
     ];
     for (name, tables) in serve {
         book.note(name, served(&learned, &tables(&learned)))?;
@@ -86,17 +92,29 @@ fn served(learned: &Learned<'_>, tables: &[(String, Frame)]) -> Result<String, B
     Ok(if refused.is_empty() { refused } else { format!("refuses politely: {refused}") })
 }
 
-/// Each column that it reads, taken away, and then given another type.
-fn wrong(learned: &Learned<'_>) -> Vec<(String, Frame)> {
-    let mut tables = Vec::new();
+/// Each column that it reads, with another type.
+fn mistyped(learned: &Learned<'_>) -> Vec<(String, Frame)> {
+    let fields = learned.columns.input.fields().iter();
+    let tables = fields.filter_map(|field| {
+        let other = samples::other_type(learned.table.column(&field.name)?);
+        Some((format!("`{}` of another type", field.name), learned.table.clone().with(&field.name, other)))
+    });
+    tables.collect()
+}
+
+/// A column that a request must bring is one that nothing is answered without.
+fn missing(learned: &Learned<'_>) -> Result<String, Broken> {
+    let mut refused = String::new();
     for field in learned.columns.input.fields() {
-        tables.push((format!("without `{}`", field.name), learned.table.drop(&field.name)));
-        if let Some(values) = learned.table.column(&field.name) {
-            let other = learned.table.clone().with(&field.name, samples::other_type(values));
-            tables.push((format!("`{}` of another type", field.name), other));
+        match learned.apply(&learned.table.drop(&field.name), Way::USUAL) {
+            Err(trouble) => refused = polite(trouble, &format!("without `{}`", field.name))?,
+            Ok(_) => {
+                let problem = format!("it says that it reads `{}`, and does without; say `invalid-data`", field.name);
+                return Err(Broken::because(problem));
+            }
         }
     }
-    tables
+    Ok(refused)
 }
 
 /// Bytes that are no state are refused in so many words.

@@ -226,6 +226,15 @@ impl<'a> Subject<'a> {
         }
     }
 
+    /// Which of these columns a model asks for, and what it returns.
+    pub(super) fn columns(&self, weights: &[u8], rows: &Frame) -> Result<Columns, Trouble> {
+        let work = Work::DescribeModel { model: self.model(weights, rows.schema()) };
+        match self.work(work, &Parameters::new(), Way::USUAL)? {
+            Value::Columns(columns) => Ok(columns),
+            _ => Err(Trouble::Broke("it answered something else".to_owned())),
+        }
+    }
+
     fn model(&self, weights: &[u8], input: Schema) -> ModelParts {
         ModelParts { featurizers: Vec::new(), predictor: (self.component.clone(), weights.into()), input }
     }
