@@ -69,7 +69,7 @@ pub fn add(project: &Project, path: &Path, name: Option<&Name>, message: &str) -
         None => stem.parse()?,
     };
     let (component, plugin) = inspect_file(project, path)?;
-    let code = &project.store.code;
+    let code = project.store.code()?;
     let latest = code.log(&name)?.into_iter().next();
     if let Some(latest) = latest.as_ref().filter(|latest| latest.digest == plugin.digest) {
         return Ok(Added { version: latest.clone(), unchanged: true, plugin });
@@ -98,7 +98,7 @@ pub fn inspect_file(project: &Project, path: &Path) -> Result<(Component, Plugin
     let component = Component::new(fs::read(path).map_err(|source| Error::io("cannot read", path, source))?);
     let inspection = project
         .pool
-        .inspect(&component, &CancelToken::new())
+        .inspect_within(&component, &project.limits(), &CancelToken::new())
         .map_err(|source| Error::Stage { what: format!("{} cannot be a plugin", path.display()), source })?;
     let plugin = PluginRecord {
         digest: component.digest(),
@@ -127,8 +127,8 @@ fn metadata(metadata: &Metadata) -> BTreeMap<String, String> {
 /// # Errors
 /// There is no such version, or it is damaged.
 pub fn plugin(project: &Project, wanted: &VersionRef) -> Result<(Version, PluginRecord)> {
-    let version = project.store.code.resolve(wanted)?;
-    let record = project.store.code.record(PLUGINS, version.digest.as_bytes())?;
+    let version = project.store.code()?.resolve(wanted)?;
+    let record = project.store.code()?.record(PLUGINS, version.digest.as_bytes())?;
     let record = record.and_then(|bytes| canonical::from_slice(&bytes).ok());
     match record.filter(|_| version.kind == ArtifactKind::Plugin) {
         Some(record) => Ok((version, record)),
@@ -141,7 +141,7 @@ pub fn plugin(project: &Project, wanted: &VersionRef) -> Result<(Version, Plugin
 
 impl Catalog for Project {
     fn data(&self, version: &VersionRef) -> Result<(Used, Schema), String> {
-        let data = &self.store.data;
+        let data = self.store.data()?;
         let found = data.resolve(version).map_err(|error| match error {
             stagewright_store::StoreError::NoVersion { wanted, hint, .. } => {
                 let hint = hint.unwrap_or_else(|| "`stagewright data add` makes one".to_owned());
@@ -176,5 +176,5 @@ pub fn kinds(plugin: &PluginRecord) -> String {
 
 /// What the code repository knows of a component by its digest.
 pub(crate) fn record(project: &Project, digest: &Digest) -> Option<PluginRecord> {
-    canonical::from_slice(&project.store.code.record(PLUGINS, digest.as_bytes()).ok()??).ok()
+    canonical::from_slice(project.store.code()?.record(PLUGINS, digest.as_bytes()).ok()??).ok()
 }

@@ -145,6 +145,9 @@ impl Project {
             time: self.settings.time,
             output_bytes: self.settings.output,
             log_bytes: self.settings.log,
+            value_bytes: self.settings.value,
+            compile_time: self.settings.compile_time,
+            compile_memory_bytes: self.settings.compile_memory,
             ..Limits::default()
         }
     }
@@ -163,7 +166,7 @@ impl Project {
         if let Some(component) = components.get(digest) {
             return Ok(component.clone());
         }
-        let component = Component::new(self.store.code.bytes(digest)?);
+        let component = Component::new(self.store.code()?.bytes(digest)?);
         components.insert(*digest, component.clone());
         Ok(component)
     }

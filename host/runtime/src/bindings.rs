@@ -6,7 +6,10 @@ use stagewright_core::{
     stage::{Port, StageInfo},
 };
 
-use crate::error::{FailureKind, StageError};
+use crate::{
+    error::{FailureKind, StageError},
+    state,
+};
 
 wasmtime::component::bindgen!({
     path: "../../wit",
@@ -103,7 +106,7 @@ impl From<Failure> for StageError {
             Failure::InvalidState(message) => (FailureKind::InvalidState, message),
             Failure::Internal(message) => (FailureKind::Internal, message),
         };
-        Self::Failed { kind, message }
+        Self::Failed { kind, message: state::short(message) }
     }
 }
 

@@ -65,6 +65,20 @@ impl Default for Limits {
     }
 }
 
+/// Whether a table of so many columns can be asked for these. A column that is selected again and again would make a
+/// batch of any size from a question of a few bytes.
+pub(crate) fn selection(columns: &[usize], of: usize) -> Result<(), String> {
+    let mut seen = vec![false; of];
+    for column in columns {
+        match seen.get_mut(*column) {
+            None => return Err(format!("there is no column {column}: the table has {of}")),
+            Some(seen) if *seen => return Err(format!("column {column} is selected twice")),
+            Some(seen) => *seen = true,
+        }
+    }
+    Ok(())
+}
+
 /// The memory of one job: shared by all its sandboxes, so that a stage does not get more by being made of parts.
 #[derive(Debug, Default)]
 pub(crate) struct Budget {

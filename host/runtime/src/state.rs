@@ -18,7 +18,7 @@ use crate::{
     bindings::{self, Failure, context, datasets, models, tables},
     error::{BoxError, StageError},
     job::{CancelToken, Input, Observer, Output},
-    limits::{Budget, Guard, Journal, Limits},
+    limits::{Budget, Guard, Journal, Limits, selection},
     model::Chain,
     wasi::Virtual,
 };
@@ -39,18 +39,23 @@ pub(crate) struct Session {
     progress: Mutex<Option<Instant>>,
 }
 
+/// Cuts what would be too long to read.
+pub(crate) fn short(mut message: String) -> String {
+    if message.len() > LINE_BYTES {
+        message.truncate(message.floor_char_boundary(LINE_BYTES));
+        message.push('…');
+    }
+    message
+}
+
 impl Session {
     pub(crate) fn new(seed: u64, limits: Limits, observer: Arc<dyn Observer>, cancel: CancelToken) -> Self {
         let journal = Mutex::new(Journal::new(&limits));
         Self { seed, limits, budget: Arc::default(), journal, observer, cancel, progress: Mutex::default() }
     }
 
-    pub(crate) fn log(&self, level: Level, mut message: String) {
-        if message.len() > LINE_BYTES {
-            message.truncate(message.floor_char_boundary(LINE_BYTES));
-            message.push('…');
-        }
-        let line = LogLine { level, message };
+    pub(crate) fn log(&self, level: Level, message: String) {
+        let line = LogLine { level, message: short(message) };
         if self.journal.lock().unwrap_or_else(PoisonError::into_inner).line(&line) {
             self.observer.log(&line);
         }
@@ -64,7 +69,7 @@ impl Session {
 
     fn progress(&self, done: u64, total: u64) {
         let mut last = self.progress.lock().unwrap_or_else(PoisonError::into_inner);
-        if last.is_none_or(|last| last.elapsed() >= PROGRESS_EVERY) || done == total {
+        if last.is_none_or(|last| last.elapsed() >= PROGRESS_EVERY) {
             *last = Some(Instant::now());
             self.observer.progress(done, total);
         }
@@ -162,9 +167,7 @@ impl ReaderHandle {
     fn next(&mut self, columns: &[u32], most: usize) -> Result<Option<Batch>, ReadError> {
         let schema = self.table.schema();
         let columns: Vec<usize> = columns.iter().map(|column| *column as usize).collect();
-        if let Some(wrong) = columns.iter().find(|column| **column >= schema.len()) {
-            return Err(ReadError::Guest(format!("there is no column {wrong}: the table has {}", schema.len())));
-        }
+        selection(&columns, schema.len()).map_err(ReadError::Guest)?;
         if most == 0 {
             return Err(ReadError::Guest("`max-rows` must be at least 1".to_owned()));
         }
@@ -200,13 +203,8 @@ fn selected(schema: &Schema, columns: &[usize]) -> Schema {
     if columns.is_empty() {
         return schema.clone();
     }
-    // A selection may name a column twice, which a schema may not; slicing needs only the types.
-    let fields = columns.iter().enumerate().map(|(at, column)| {
-        let mut field = schema.fields()[*column].clone();
-        field.name = at.to_string();
-        field
-    });
-    Schema::new(fields.collect()).expect("positions are unique")
+    let fields = columns.iter().map(|column| schema.fields()[*column].clone());
+    Schema::new(fields.collect()).expect("no column is selected twice")
 }
 
 enum ReadError {

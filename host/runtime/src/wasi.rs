@@ -59,7 +59,7 @@ impl Virtual {
     }
 
     fn tick(&mut self) -> u64 {
-        self.ticks += TICK_NANOSECONDS;
+        self.ticks = self.ticks.saturating_add(TICK_NANOSECONDS);
         self.ticks
     }
 }

@@ -15,6 +15,9 @@ use wasmtime::Engine;
 use self::shape::{Function, actual, contract};
 use crate::{COMPONENT_BYTES, Refused, wasi};
 
+/// More of two types that do not match helps nobody.
+const PROBLEM_BYTES: usize = 500;
+
 /// What a component exports and imports.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct World {
@@ -149,6 +152,13 @@ fn of_contract(name: &str) -> Option<&str> {
 fn compare(interface: &str, name: &str, expected: &Function, found: &Function) -> Result<(), Refused> {
     match expected.difference(found) {
         None => Ok(()),
-        Some(problem) => Err(Refused::Mismatch { item: format!("{interface}.{name}"), problem }),
+        Some(mut problem) => {
+            // A type may be made of a million parts.
+            if problem.len() > PROBLEM_BYTES {
+                problem.truncate(problem.floor_char_boundary(PROBLEM_BYTES));
+                problem.push('…');
+            }
+            Err(Refused::Mismatch { item: format!("{interface}.{name}"), problem })
+        }
     }
 }

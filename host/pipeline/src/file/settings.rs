@@ -17,6 +17,12 @@ pub struct Settings {
     pub output: u64,
     /// The most bytes of log lines that are kept of one stage.
     pub log: u64,
+    /// The most bytes of a state, of weights or of a report.
+    pub value: u64,
+    /// The longest that one component may be compiled.
+    pub compile_time: Duration,
+    /// The most memory that compiling one component may take, in bytes.
+    pub compile_memory: u64,
     /// How many stages run at once; none for as many as there are cores.
     pub workers: Option<usize>,
     /// What `gc` keeps.
@@ -40,6 +46,9 @@ impl Default for Settings {
             time: Duration::from_secs(3600),
             output: 64 << 30,
             log: 1 << 20,
+            value: 512 << 20,
+            compile_time: Duration::from_secs(300),
+            compile_memory: 4 << 30,
             workers: None,
             keep: Retention { versions: None, runs: None },
         }
@@ -58,6 +67,9 @@ memory = \"4GiB\"
 time = \"1h\"
 output = \"64GiB\"
 log = \"1MiB\"
+# value = \"512MiB\"       # a state, weights or a report
+# compile-time = \"5m\"    # of each component
+# compile-memory = \"4GiB\"
 
 # [run]
 # workers = 2           # stages at once; as many as there are cores by default
@@ -82,16 +94,26 @@ log = \"1MiB\"
             settings.project = keys.get("name").and_then(|node| node.text(file, "name")).map(|name| name.value);
         }
         if let Some(section) = sections.get("limits") {
-            let keys = section.known(file, "[limits]", &["memory", "time", "output", "log"]);
-            for (key, target) in
-                [("memory", &mut settings.memory), ("output", &mut settings.output), ("log", &mut settings.log)]
-            {
+            let keys = section.known(
+                file,
+                "[limits]",
+                &["memory", "time", "output", "log", "value", "compile-time", "compile-memory"],
+            );
+            for (key, target) in [
+                ("memory", &mut settings.memory),
+                ("output", &mut settings.output),
+                ("log", &mut settings.log),
+                ("value", &mut settings.value),
+                ("compile-memory", &mut settings.compile_memory),
+            ] {
                 if let Some(bytes) = keys.get(key).and_then(|node| size(file, node, key)) {
                     *target = bytes;
                 }
             }
-            if let Some(time) = keys.get("time").and_then(|node| duration(file, node)) {
-                settings.time = time;
+            for (key, target) in [("time", &mut settings.time), ("compile-time", &mut settings.compile_time)] {
+                if let Some(time) = keys.get(key).and_then(|node| duration(file, node, key)) {
+                    *target = time;
+                }
             }
         }
         if let Some(section) = sections.get("run") {
@@ -125,14 +147,18 @@ fn size(file: &mut Source, node: &Node, what: &str) -> Option<u64> {
     bytes
 }
 
-fn duration(file: &mut Source, node: &Node) -> Option<Duration> {
+fn duration(file: &mut Source, node: &Node, what: &str) -> Option<Duration> {
     let units = [("ms", 1), ("s", 1000), ("m", 60_000), ("h", 3_600_000), ("d", 86_400_000)];
     let milliseconds = match &node.kind {
         Kind::Text(text) => number_with_unit(text, &units),
         _ => None,
     };
     if milliseconds.is_none_or(|milliseconds| milliseconds == 0) {
-        file.problem(&node.at, "time must be a duration", Some("for example \"90s\", \"10m\" or \"1h\"".into()));
+        file.problem(
+            &node.at,
+            format!("{what} must be a duration"),
+            Some("for example \"90s\", \"10m\" or \"1h\"".into()),
+        );
     }
     milliseconds.map(Duration::from_millis)
 }

@@ -17,7 +17,7 @@ use crate::{
     BoxError, CancelToken, CompiledCache, Component, Input, Inspection, Job, Limits, ModelParts, Observer, Outcome,
     Output, Refused, StageError, Value, Work, check, compiled,
     engine::{Flavour, engine, fingerprint},
-    limits::Journal,
+    limits::{Journal, selection},
     metadata::metadata,
     sandbox::Loaded,
 };
@@ -109,13 +109,26 @@ impl WorkerPool {
     /// # Errors
     /// It is no plugin, or does not manage to describe itself.
     pub fn inspect(&self, component: &Component, cancel: &CancelToken) -> Result<Inspection, StageError> {
+        self.inspect_within(component, &Limits::default(), cancel)
+    }
+
+    /// The same within these limits, if they are narrower than what a description may take anyway.
+    ///
+    /// # Errors
+    /// It is no plugin, or does not manage to describe itself.
+    pub fn inspect_within(
+        &self,
+        component: &Component,
+        limits: &Limits,
+        cancel: &CancelToken,
+    ) -> Result<Inspection, StageError> {
         let world = check(component.bytes())?;
         let limits = Limits {
-            time: DESCRIBE_TIME,
-            memory_bytes: DESCRIBE_MEMORY,
-            value_bytes: DESCRIBE_BYTES,
+            time: limits.time.min(DESCRIBE_TIME),
+            memory_bytes: limits.memory_bytes.min(DESCRIBE_MEMORY),
+            value_bytes: limits.value_bytes.min(DESCRIBE_BYTES),
             log_lines: 100,
-            ..Limits::default()
+            ..limits.clone()
         };
         let job = Job { limits, ..Job::new(component.clone(), Work::Describe) };
         let Value::Stages(stages) = self.run(job, cancel, &())?.value else {
@@ -408,6 +421,9 @@ impl<'a> Conversation<'a> {
         let most = self.limits.value_bytes.max(BATCH_FRAME);
         loop {
             let (message, body) = self.process.receive(&self.watch, most)?;
+            if let Some(stopped) = self.watch.over() {
+                return Err(stopped);
+            }
             match message {
                 FromWorker::Read { table, batch, columns } => self.read(table, batch, columns)?,
                 FromWorker::Start { output, schema } => self.begin(output, schema)?,
@@ -453,7 +469,7 @@ impl<'a> Conversation<'a> {
     /// Answers with a batch and, while the stage is busy with it, prepares the one behind it.
     fn read(&mut self, number: usize, batch: usize, columns: Vec<usize>) -> Result<(), StageError> {
         let table = self.tables.get(number).ok_or_else(protocol)?;
-        if batch >= table.batches() || columns.iter().any(|column| *column >= table.schema().len()) {
+        if batch >= table.batches() || selection(&columns, table.schema().len()).is_err() {
             return Err(protocol());
         }
         let guessed =

@@ -47,6 +47,18 @@ pub(super) struct Watch<'a> {
     pub(super) seconds: f64,
 }
 
+impl Watch<'_> {
+    /// Why the conversation must end, if it must. Whoever is never kept waiting has to ask, too: a process that talks
+    /// without pause would not be stopped otherwise.
+    pub(super) fn over(&self) -> Option<StageError> {
+        if self.cancel.is_cancelled() {
+            return Some(StageError::Cancelled);
+        }
+        let late = self.deadline.is_some_and(|deadline| Instant::now() >= deadline);
+        late.then_some(StageError::TimedOut { seconds: self.seconds })
+    }
+}
+
 impl Process {
     pub(super) fn start(command: &[OsString]) -> Result<Self, StageError> {
         let no_worker = |error: io::Error| StageError::NoWorker(error.to_string());
@@ -128,14 +140,10 @@ struct Watched<'a> {
 impl Watched<'_> {
     /// Waits until the pipe may be ready.
     fn wait(&mut self, flags: PollFlags) -> io::Result<()> {
-        let stopped = if self.watch.cancel.is_cancelled() {
-            Some(StageError::Cancelled)
-        } else if self.watch.deadline.is_some_and(|deadline| Instant::now() >= deadline) {
-            Some(StageError::TimedOut { seconds: self.watch.seconds })
-        } else {
+        let stopped = self.watch.over().or_else(|| {
             let resident = self.watch.memory.and_then(|limit| Some((limit, self.process.resident()?)));
             resident.filter(|(limit, resident)| resident > limit).map(|(limit, _)| StageError::MemoryLimit { limit })
-        };
+        });
         if let Some(stopped) = stopped {
             self.stopped = Some(stopped);
             return Err(io::ErrorKind::TimedOut.into());
