@@ -63,13 +63,21 @@ impl Failure {
     }
 }
 
+fn of_store(error: &StoreError) -> u8 {
+    match error {
+        StoreError::NotOpened(why) => of_store(why),
+        StoreError::NoVersion { .. } | StoreError::Name(_) => WRONG_INPUT,
+        StoreError::Damaged { .. } | StoreError::DamagedArtifact { .. } => NOT_VERIFIED,
+        _ => CANNOT,
+    }
+}
+
 impl From<Error> for Failure {
     fn from(error: Error) -> Self {
         let code = match &error {
             Error::Problems(_) | Error::Name(_) | Error::Ingest(_) | Error::Stage { .. } => WRONG_INPUT,
-            Error::Store(StoreError::NoVersion { .. } | StoreError::Name(_)) => WRONG_INPUT,
             Error::Damaged { .. } => NOT_VERIFIED,
-            Error::Store(StoreError::Damaged { .. } | StoreError::DamagedArtifact { .. }) => NOT_VERIFIED,
+            Error::Store(error) => of_store(error),
             _ => CANNOT,
         };
         Self { code, error: Some(error.into()) }

@@ -141,7 +141,7 @@ pub fn plugin(project: &Project, wanted: &VersionRef) -> Result<(Version, Plugin
 
 impl Catalog for Project {
     fn data(&self, version: &VersionRef) -> Result<(Used, Schema), String> {
-        let data = self.store.data()?;
+        let data = self.store.data().map_err(|error| chain(&error))?;
         let found = data.resolve(version).map_err(|error| match error {
             stagewright_store::StoreError::NoVersion { wanted, hint, .. } => {
                 let hint = hint.unwrap_or_else(|| "`stagewright data add` makes one".to_owned());
@@ -176,5 +176,5 @@ pub fn kinds(plugin: &PluginRecord) -> String {
 
 /// What the code repository knows of a component by its digest.
 pub(crate) fn record(project: &Project, digest: &Digest) -> Option<PluginRecord> {
-    canonical::from_slice(project.store.code()?.record(PLUGINS, digest.as_bytes()).ok()??).ok()
+    canonical::from_slice(&project.store.code().ok()?.record(PLUGINS, digest.as_bytes()).ok()??).ok()
 }

@@ -37,7 +37,7 @@ pub struct Added {
 pub fn add(project: &Project, name: &Name, path: &Path, options: &Options, message: &str) -> Result<Added> {
     let mut stream = ingest::open(path, options)?;
     let schema = stream.schema().clone();
-    let data = &project.store.data;
+    let data = project.store.data()?;
     let mut transaction = data.begin(&project.actor())?;
     let (mut writer, mut rows) = (transaction.put_table(&schema), 0);
     for batch in &mut stream {
@@ -129,8 +129,8 @@ pub fn show(project: &Project, wanted: &VersionRef, rows: usize) -> Result<Shown
 
 /// The table of a version.
 fn table(project: &Project, wanted: &VersionRef) -> Result<(Version, TableReader)> {
-    let version = project.store.data.resolve(wanted)?;
-    let table = project.store.data.table(&version.digest)?;
+    let version = project.store.data()?.resolve(wanted)?;
+    let table = project.store.data()?.table(&version.digest)?;
     Ok((version, table))
 }
 

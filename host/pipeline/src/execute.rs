@@ -181,7 +181,7 @@ impl LocalExecutor<'_> {
             spec.inputs.get(port).copied().ok_or_else(missing)
         };
         let table = |digest: &Digest| -> Result<Arc<dyn Table>> {
-            Ok(Arc::new(Stored(self.project.store.data.table(digest)?)))
+            Ok(Arc::new(Stored(self.project.store.data()?.table(digest)?)))
         };
         let model = || spec.inputs.get("model").map(|digest| self.model(digest)).transpose();
         let mut sink = || match sinks.pop() {
@@ -196,7 +196,7 @@ impl LocalExecutor<'_> {
             }
             Operation::Fit => Work::Fit { training: table(&input("training")?)? },
             Operation::Transform => Work::Transform {
-                state: self.project.store.models.bytes(&input("state")?)?.into(),
+                state: self.project.store.models()?.bytes(&input("state")?)?.into(),
                 input: table(&input("input")?)?,
                 output: sink()?,
             },
@@ -219,7 +219,7 @@ impl LocalExecutor<'_> {
     }
 
     fn model(&self, digest: &Digest) -> Result<ModelParts> {
-        let models = &self.project.store.models;
+        let models = self.project.store.models()?;
         let model: Model = canonical::from_slice(&models.bytes(digest)?)
             .map_err(|error| Error::Invalid(format!("artifact {digest} is no model: {error}")))?;
         let part = |fitted: &stagewright_core::record::Fitted| -> Result<_> {
@@ -232,7 +232,9 @@ impl LocalExecutor<'_> {
     fn keep(&self, bytes: &[u8]) -> Result<Digest> {
         match self.outputs {
             Outputs::Forget => Ok(Digest::of(bytes)),
-            Outputs::Keep => put(&self.project.store.models, self.project, |transaction| transaction.put_bytes(bytes)),
+            Outputs::Keep => {
+                put(self.project.store.models()?, self.project, |transaction| transaction.put_bytes(bytes))
+            }
         }
     }
 
@@ -251,7 +253,7 @@ impl LocalExecutor<'_> {
                 }
                 Ok(digester.finish()?)
             }
-            Outputs::Keep => put(&self.project.store.data, self.project, |transaction| {
+            Outputs::Keep => put(self.project.store.data()?, self.project, |transaction| {
                 let mut writer = transaction.put_table(&schema);
                 for written in receiver {
                     if let Written::Batch(batch) = written {
@@ -282,6 +284,6 @@ pub(crate) fn put(
 /// # Errors
 /// There is none, or it is damaged.
 pub(crate) fn report(project: &Project, digest: &Digest) -> Result<Report> {
-    canonical::from_slice(&project.store.models.bytes(digest)?)
+    canonical::from_slice(&project.store.models()?.bytes(digest)?)
         .map_err(|error| Error::Invalid(format!("artifact {digest} is no report: {error}")))
 }

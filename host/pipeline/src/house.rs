@@ -5,7 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::Serialize;
 use stagewright_core::{Digest, canonical, record::Model};
 use stagewright_store::{
-    Access, Actor, ArtifactKind, Collected, Collection, Fsck, Hooks, REPOSITORIES, Repository, Store,
+    Access, Actor, ArtifactKind, Collected, Collection, Fsck, Hooks, Problem, REPOSITORIES, Repository, Store,
+    StoreError,
 };
 
 use crate::{
@@ -17,12 +18,19 @@ use crate::{
 /// Checks every repository of a project, and mends what can be made again. The project need not open.
 ///
 /// # Errors
-/// A repository is missing, or another process writes to it.
+/// Another process writes to a repository.
 pub fn fsck(root: &std::path::Path, surroundings: &Surroundings, progress: &dyn Fn(&str)) -> Result<Vec<Fsck>> {
     let store = root.join(STORE_DIRECTORY);
     let actor = Actor { who: surroundings.author.clone(), at_ms: surroundings.clock.now_ms() };
     let hooks = || Hooks { progress: Some(progress), ..Hooks::default() };
-    let check = |name: &&str| Repository::fsck(&Store::directory(&store, name), Access::Write, &actor, hooks());
+    let check = |name: &&str| match Repository::fsck(&Store::directory(&store, name), Access::Write, &actor, hooks()) {
+        Err(StoreError::Missing(at)) => Ok(Fsck {
+            repository: (*name).to_owned(),
+            lost: vec![Problem { what: format!("the whole repository: there is none at {at}"), versions: Vec::new() }],
+            ..Fsck::default()
+        }),
+        checked => checked,
+    };
     Ok(REPOSITORIES.iter().map(check).collect::<Result<_, _>>()?)
 }
 
@@ -62,7 +70,7 @@ pub fn gc(project: &Project, mode: Gc) -> Result<Swept> {
     }
     let roots = roots(project)?;
     let mut swept = Swept { runs: forgotten.into_iter().collect(), repositories: Vec::new() };
-    for repository in project.store.repositories() {
+    for repository in project.store.repositories()? {
         let roots = roots.get(repository.name()).cloned().unwrap_or_default();
         let collection = Collection { newest: keep.versions, roots, grace_ms: 0 };
         let actor = project.actor();
@@ -77,7 +85,7 @@ pub fn gc(project: &Project, mode: Gc) -> Result<Swept> {
 /// What another repository needs of each: the components of registered models and of kept runs, and the logs of runs.
 fn roots(project: &Project) -> Result<BTreeMap<String, BTreeSet<Digest>>> {
     let mut code = BTreeSet::new();
-    let models = &project.store.models;
+    let models = project.store.models()?;
     for name in models.names()? {
         for version in models.log(&name)?.iter().filter(|version| version.kind == ArtifactKind::Model) {
             if let Ok(model) = canonical::from_slice::<Model>(&models.bytes(&version.digest)?) {

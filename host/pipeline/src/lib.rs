@@ -43,6 +43,6 @@ pub fn report(project: &Project, digest: &Digest) -> Result<Report> {
 /// # Errors
 /// There is none of this digest, or it is damaged.
 pub fn log(project: &Project, digest: &Digest) -> Result<StageLog> {
-    canonical::from_slice(&project.store.ledger.bytes(digest)?)
+    canonical::from_slice(&project.store.ledger()?.bytes(digest)?)
         .map_err(|error| Error::Invalid(format!("artifact {digest} is no log: {error}")))
 }

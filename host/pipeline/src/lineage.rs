@@ -31,7 +31,7 @@ pub enum Direction {
 /// There is no such thing, or more than one.
 pub fn lineage(project: &Project, wanted: &str, direction: Direction) -> Result<Graph> {
     let root = find(project, wanted)?;
-    let ledger = &project.store.ledger;
+    let ledger = project.store.ledger()?;
     let (mut found, mut edges) = (BTreeSet::from([root]), BTreeSet::new());
     for up in [true, false] {
         if (direction == Direction::Up && !up) || (direction == Direction::Down && up) {
@@ -72,7 +72,7 @@ fn find(project: &Project, wanted: &str) -> Result<Digest> {
         return Ok(digest);
     }
     let store = &project.store;
-    let repositories = [&store.data, &store.models, &store.code];
+    let repositories = [store.data()?, store.models()?, store.code()?];
     let mut last = None;
     if let Ok(version) = wanted.parse::<VersionRef>() {
         for repository in repositories {
@@ -101,7 +101,7 @@ fn find(project: &Project, wanted: &str) -> Result<Digest> {
 /// What versions call each artifact.
 fn names(project: &Project) -> Result<BTreeMap<Digest, Vec<String>>> {
     let mut names: BTreeMap<Digest, Vec<String>> = BTreeMap::new();
-    for repository in project.store.repositories() {
+    for repository in project.store.repositories()? {
         for name in repository.names()? {
             for version in repository.log(&name)? {
                 names.entry(version.digest).or_default().push(format!("{}@{}", version.name, version.number));
@@ -130,7 +130,7 @@ fn node(
     runs: &BTreeMap<Digest, (u64, String, String)>,
 ) -> Result<Node> {
     let named = names.get(&digest).map(|names| names.join(", "));
-    if let Some(bytes) = project.store.ledger.record(RESULTS, digest.as_bytes())?
+    if let Some(bytes) = project.store.ledger()?.record(RESULTS, digest.as_bytes())?
         && let Ok(result) = canonical::from_slice::<StageResult>(&bytes)
     {
         let mut details = Vec::new();
@@ -160,7 +160,7 @@ fn node(
         }
         None => digest.short(),
     };
-    if let Ok(table) = project.store.data.table(&digest) {
+    if let Ok(table) = project.store.data()?.table(&digest) {
         details.push(format!("{} rows, {} columns", table.rows(), table.schema().len()));
     }
     Ok(Node { digest, kind: NodeKind::Artifact, label, details })

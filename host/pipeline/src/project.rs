@@ -65,15 +65,12 @@ impl Project {
         start.ancestors().find(|directory| directory.join(SETTINGS_FILE).is_file()).map(Path::to_owned)
     }
 
-    /// Makes a project in a directory, which is made if need be. Settings that are there already are kept.
+    /// Makes a project in a directory, which is made if need be. Settings and repositories that are there already are
+    /// kept. Returns the names of the repositories that were made.
     ///
     /// # Errors
-    /// There is a project already, or the operating system refuses.
-    pub fn create(root: &Path, name: &str, surroundings: &Surroundings) -> Result<()> {
-        let store = root.join(STORE_DIRECTORY);
-        if store.exists() {
-            return Err(Error::Exists(root.display().to_string()));
-        }
+    /// There is a whole project already, or the operating system refuses.
+    pub fn create(root: &Path, name: &str, surroundings: &Surroundings) -> Result<Vec<&'static str>> {
         let settings = root.join(SETTINGS_FILE);
         let write = || -> std::io::Result<()> {
             fs::create_dir_all(root.join("pipelines"))?;
@@ -84,7 +81,8 @@ impl Project {
         };
         write().map_err(|source| Error::io("cannot write", root, source))?;
         let actor = Actor { who: surroundings.author.clone(), at_ms: surroundings.clock.now_ms() };
-        Ok(Store::create(&store, &actor)?)
+        let made = Store::create(&root.join(STORE_DIRECTORY), &actor)?;
+        if made.is_empty() { Err(Error::Exists(root.display().to_string())) } else { Ok(made) }
     }
 
     /// Opens the project in a directory.
@@ -97,7 +95,7 @@ impl Project {
         if !directory.is_dir() {
             return Err(Error::NoProject(root.display().to_string()));
         }
-        let store = Store::open(&directory, access, Hooks { progress: Some(progress), ..Hooks::default() })?;
+        let store = Store::open(&directory, access, Hooks { progress: Some(progress), ..Hooks::default() });
         let pool = Self::pool_with(&settings, surroundings, DirCache::new(directory.join("cache/compiled")));
         Ok(Self {
             root: root.to_owned(),

@@ -218,15 +218,15 @@ fn run_stages(project: &Project, plan: &Plan, options: &Options<'_>) -> Result<V
 /// Bytes first, then the results that name them.
 fn sync(project: &Project) -> Result<(), StoreError> {
     sync_artifacts(project)?;
-    project.store.ledger.sync()
+    project.store.ledger()?.sync()
 }
 
 /// The repositories of artifacts know nothing of each other, so their disks need not wait for each other either.
 fn sync_artifacts(project: &Project) -> Result<(), StoreError> {
     let store = &project.store;
     thread::scope(|scope| {
-        let others = [&store.models, &store.code].map(|repository| scope.spawn(|| repository.sync()));
-        let first = store.data.sync();
+        let others = [store.models()?, store.code()?].map(|repository| scope.spawn(|| repository.sync()));
+        let first = store.data()?.sync();
         let panicked = || Err(StoreError::Invalid("making a repository durable panicked".to_owned()));
         others.into_iter().fold(first, |synced, other| synced.and(other.join().unwrap_or_else(|_| panicked())))
     })
@@ -247,7 +247,7 @@ fn overall(stages: &[StageRun]) -> Status {
 }
 
 fn last_id(project: &Project) -> Result<u64> {
-    let last = project.store.ledger.records(RUNS, 1, true)?;
+    let last = project.store.ledger()?.records(RUNS, 1, true)?;
     Ok(last.first().and_then(|(key, _)| <[u8; 8]>::try_from(key.as_slice()).ok()).map_or(0, u64::from_be_bytes))
 }
 
@@ -259,7 +259,7 @@ pub(crate) const RUNS: &str = "run";
 /// # Errors
 /// There is none.
 pub fn find(project: &Project, wanted: &str) -> Result<RunRecord> {
-    let ledger = &project.store.ledger;
+    let ledger = project.store.ledger()?;
     let missing = || Error::Invalid(format!("there is no run `{wanted}`; `stagewright runs` lists them"));
     let bytes = match wanted {
         "latest" => ledger.records(RUNS, 1, true)?.pop().map(|(_, bytes)| bytes),
@@ -281,7 +281,7 @@ pub fn find(project: &Project, wanted: &str) -> Result<RunRecord> {
 /// # Errors
 /// The ledger cannot be read.
 pub fn list(project: &Project, limit: usize, pipeline: Option<&str>) -> Result<Vec<RunRecord>> {
-    let records = project.store.ledger.records(RUNS, if pipeline.is_some() { usize::MAX } else { limit }, true)?;
+    let records = project.store.ledger()?.records(RUNS, if pipeline.is_some() { usize::MAX } else { limit }, true)?;
     let runs = records.iter().filter_map(|(_, bytes)| canonical::from_slice::<RunRecord>(bytes).ok());
     Ok(runs.filter(|run| pipeline.is_none_or(|name| run.pipeline.as_str() == name)).take(limit).collect())
 }
@@ -306,7 +306,7 @@ fn same_as_earlier(project: &Project, record: &RunRecord) -> Result<Option<RunRe
 /// The pipeline's file as a version in the code repository; a new one only where the text is new.
 fn keep_file(project: &Project, pipeline: &Pipeline) -> Result<Used> {
     let name: stagewright_core::Name = format!("pipeline.{}", pipeline.name).parse()?;
-    let code = &project.store.code;
+    let code = project.store.code()?;
     let digest = Digest::of(pipeline.source.text().as_bytes());
     if let Some(latest) = code.log(&name)?.into_iter().find(|version| version.digest == digest) {
         return Ok(Used { name, number: latest.number, digest });
@@ -323,7 +323,7 @@ fn register_model(project: &Project, plan: &Plan, record: &RunRecord) -> Result<
     let Some((name, trainer)) = &plan.model else { return Ok(None) };
     let stage = record.stages.iter().find(|stage| stage.name == plan.stages[*trainer].name);
     let Some(digest) = stage.and_then(|stage| stage.outputs.get("model")).copied() else { return Ok(None) };
-    let models = &project.store.models;
+    let models = project.store.models()?;
     let latest = models.log(name)?.into_iter().next();
     if let Some(latest) = latest.as_ref().filter(|latest| latest.digest == digest) {
         return Ok(Some(Used { name: name.clone(), number: latest.number, digest }));
@@ -357,7 +357,7 @@ fn keep_record(project: &Project, record: &RunRecord) -> Result<()> {
     let code: BTreeSet<Digest> =
         steps.iter().map(|result| result.spec.component).chain([record.pipeline_file.digest]).collect();
     let logs: BTreeSet<Digest> = steps.iter().map(|result| result.log).collect();
-    for (repository, wanted) in [(&store.data, &made), (&store.models, &made), (&store.code, &code)] {
+    for (repository, wanted) in [(store.data()?, &made), (store.models()?, &made), (store.code()?, &code)] {
         let mut here = Vec::new();
         for digest in wanted {
             if repository.contains(digest)? {
@@ -370,7 +370,7 @@ fn keep_record(project: &Project, record: &RunRecord) -> Result<()> {
         let _ticket = transaction.commit_later()?;
     }
     sync_artifacts(project)?;
-    let mut transaction = store.ledger.begin(&project.actor())?;
+    let mut transaction = store.ledger()?.begin(&project.actor())?;
     transaction.pin(&owner, logs);
     transaction.put_record(RUNS, &record.id.to_be_bytes(), &canonical::to_vec(record))?;
     transaction.audit(json!({
@@ -393,14 +393,14 @@ pub fn forget(project: &Project, forgotten: &BTreeSet<u64>) -> Result<()> {
     let keys = |run: &RunRecord| run.steps().map(|(_, step)| step.key).collect::<Vec<_>>();
     let kept: BTreeSet<Digest> = all.iter().filter(|run| !forgotten.contains(&run.id)).flat_map(keys).collect();
     let store = &project.store;
-    for repository in [&store.data, &store.models, &store.code] {
+    for repository in [store.data()?, store.models()?, store.code()?] {
         let mut transaction = repository.begin(&project.actor())?;
         for id in forgotten {
             transaction.unpin(&pin_owner(*id))?;
         }
         transaction.commit()?;
     }
-    let mut transaction = store.ledger.begin(&project.actor())?;
+    let mut transaction = store.ledger()?.begin(&project.actor())?;
     for run in all.iter().filter(|run| forgotten.contains(&run.id)) {
         transaction.unpin(&pin_owner(run.id))?;
         transaction.delete_record(RUNS, &run.id.to_be_bytes());

@@ -130,9 +130,9 @@ pub fn verify(
 /// Reads what the run kept beside its steps' outputs: how it was asked for, and what was said.
 fn verify_record(project: &Project, run: &RunRecord) -> Result<()> {
     let store = &project.store;
-    store.code.bytes(&run.pipeline_file.digest)?;
+    store.code()?.bytes(&run.pipeline_file.digest)?;
     for (stage, step) in run.steps() {
-        store.ledger.bytes(&step.result.log).map_err(|error| {
+        store.ledger()?.bytes(&step.result.log).map_err(|error| {
             let step = if stage.name == step.title { String::new() } else { format!(", step `{}`", step.title) };
             Error::Damaged { what: format!("the log of stage `{}`{step}", stage.name), source: error }
         })?;
@@ -181,7 +181,7 @@ fn verify_step(
 /// Reads everything that an artifact is made of.
 fn read_whole(project: &Project, digest: &Digest) -> Result<(), StoreError> {
     let store = &project.store;
-    let repository = if store.data.contains(digest)? { &store.data } else { &store.models };
+    let repository = if store.data()?.contains(digest)? { store.data()? } else { store.models()? };
     repository.bytes(digest)?;
     for reference in repository.references(digest)? {
         repository.bytes(&reference)?;
@@ -194,7 +194,8 @@ fn swapped_plugins(project: &Project, run: &RunRecord) -> BTreeMap<Digest, Strin
     let mut swapped = BTreeMap::new();
     for used in run.plugins.values() {
         let wanted = format!("{}@{}", used.name, used.number);
-        let now = wanted.parse::<VersionRef>().ok().and_then(|version| project.store.code.resolve(&version).ok());
+        let now =
+            wanted.parse::<VersionRef>().ok().and_then(|version| project.store.code().ok()?.resolve(&version).ok());
         // A version that was deleted since is no swap: the component's own digest still speaks.
         if let Some(now) = now.filter(|now| now.digest != used.digest) {
             let (then, now) = (used.digest.short(), now.digest.short());

@@ -1,6 +1,6 @@
 //! What can go wrong in the store, by who can mend it.
 
-use std::io;
+use std::{io, sync::Arc};
 
 use stagewright_core::{Digest, TableError, name::NameError};
 
@@ -9,8 +9,22 @@ use stagewright_core::{Digest, TableError, name::NameError};
 #[non_exhaustive]
 pub enum StoreError {
     /// There is no repository here.
-    #[error("there is no repository at {0}; `stagewright init` makes one")]
+    #[error("there is no repository at {0}")]
     Missing(String),
+    /// A store lacks one of its repositories.
+    #[error(
+        "repository `{repository}` is missing: there is none at {at}; `stagewright repo restore {repository} FILE` brings a \
+         backup back, and `stagewright init` makes an empty one"
+    )]
+    MissingOf {
+        /// Which repository.
+        repository: &'static str,
+        /// Where it should be.
+        at: String,
+    },
+    /// Why a repository of a store could not be opened.
+    #[error(transparent)]
+    NotOpened(Arc<StoreError>),
     /// Another process writes to the repository.
     #[error("another process is writing to repository `{0}`; wait until it is done, or stop it")]
     InUse(String),

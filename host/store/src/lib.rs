@@ -32,6 +32,7 @@ mod table;
 mod transaction;
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use stagewright_core::{Digest, canonical};
 
@@ -52,18 +53,16 @@ pub use self::{
 /// The names of the repositories of a store. The first three are the user's; the ledger holds runs and decisions.
 pub const REPOSITORIES: [&str; 4] = ["data", "code", "models", "ledger"];
 
-/// The four repositories of a project.
+/// The four repositories of a project. One that is missing, damaged or in use does not keep the others from being used.
 #[derive(Clone, Debug)]
 pub struct Store {
-    /// Tables.
-    pub data: Repository,
-    /// Plugins and pipelines.
-    pub code: Repository,
-    /// Models, and the states, weights and reports of runs.
-    pub models: Repository,
-    /// Runs, results and decisions.
-    pub ledger: Repository,
+    data: Slot,
+    code: Slot,
+    models: Slot,
+    ledger: Slot,
 }
+
+type Slot = std::result::Result<Repository, Arc<StoreError>>;
 
 impl Store {
     /// The directory of a repository in a store's directory.
@@ -74,26 +73,77 @@ impl Store {
         }
     }
 
-    /// Makes a store.
+    /// Makes the repositories of a store that are not there, and returns their names.
     ///
     /// # Errors
-    /// There is one already, or the operating system refuses.
-    pub fn create(root: &Path, actor: &Actor) -> Result<()> {
-        REPOSITORIES.iter().try_for_each(|name| Repository::create(&Self::directory(root, name), name, actor))
+    /// The operating system refuses.
+    pub fn create(root: &Path, actor: &Actor) -> Result<Vec<&'static str>> {
+        let missing = REPOSITORIES.into_iter().filter(|name| !Self::directory(root, name).exists());
+        missing.map(|name| Repository::create(&Self::directory(root, name), name, actor).map(|()| name)).collect()
     }
 
-    /// Opens all four repositories.
+    /// Opens the four repositories. Whoever asks for one that cannot be opened is told why.
+    pub fn open(root: &Path, access: Access, hooks: Hooks<'_>) -> Self {
+        let open = |name| {
+            let directory = Self::directory(root, name);
+            let opened = Repository::open(&directory, access, hooks);
+            opened.map_err(|error| {
+                Arc::new(match error {
+                    StoreError::Missing(at) => StoreError::MissingOf { repository: name, at },
+                    other => other,
+                })
+            })
+        };
+        Self { data: open("data"), code: open("code"), models: open("models"), ledger: open("ledger") }
+    }
+
+    /// Tables.
     ///
     /// # Errors
-    /// As [`Repository::open`], for the first that cannot be opened.
-    pub fn open(root: &Path, access: Access, hooks: Hooks<'_>) -> Result<Self> {
-        let open = |name| Repository::open(&Self::directory(root, name), access, hooks);
-        Ok(Self { data: open("data")?, code: open("code")?, models: open("models")?, ledger: open("ledger")? })
+    /// Why it could not be opened.
+    pub fn data(&self) -> Result<&Repository> {
+        opened(&self.data)
+    }
+
+    /// Plugins and pipelines.
+    ///
+    /// # Errors
+    /// Why it could not be opened.
+    pub fn code(&self) -> Result<&Repository> {
+        opened(&self.code)
+    }
+
+    /// Models, and the states, weights and reports of runs.
+    ///
+    /// # Errors
+    /// Why it could not be opened.
+    pub fn models(&self) -> Result<&Repository> {
+        opened(&self.models)
+    }
+
+    /// Runs, results and decisions.
+    ///
+    /// # Errors
+    /// Why it could not be opened.
+    pub fn ledger(&self) -> Result<&Repository> {
+        opened(&self.ledger)
+    }
+
+    /// A repository by its name, one of [`REPOSITORIES`].
+    ///
+    /// # Errors
+    /// Why it could not be opened.
+    pub fn named(&self, name: &str) -> Option<Result<&Repository>> {
+        let slots = [&self.data, &self.code, &self.models, &self.ledger];
+        REPOSITORIES.iter().position(|known| *known == name).map(|place| opened(slots[place]))
     }
 
     /// The repositories, in the order of [`REPOSITORIES`].
-    pub const fn repositories(&self) -> [&Repository; 4] {
-        [&self.data, &self.code, &self.models, &self.ledger]
+    ///
+    /// # Errors
+    /// Why the first of them that could not be opened could not.
+    pub fn repositories(&self) -> Result<[&Repository; 4]> {
+        Ok([self.data()?, self.code()?, self.models()?, self.ledger()?])
     }
 
     /// A fingerprint of everything that is committed in all four; see [`Repository::fingerprint`].
@@ -105,4 +155,8 @@ impl Store {
             REPOSITORIES.iter().map(|name| Repository::fingerprint(&Self::directory(root, name))).collect();
         Ok(canonical::digest(&all?))
     }
+}
+
+fn opened(slot: &Slot) -> Result<&Repository> {
+    slot.as_ref().map_err(|error| StoreError::NotOpened(Arc::clone(error)))
 }

@@ -138,7 +138,7 @@ pub fn import(store: &Store, actor: &Actor, package: impl Read) -> Result<Import
     if &magic != MAGIC {
         return Err(invalid("it does not begin like one"));
     }
-    let repositories = store.repositories();
+    let repositories = store.repositories()?;
     let find = |name: &str| {
         let found = repositories.iter().position(|repository| repository.name() == name);
         found.ok_or_else(|| invalid("it names an unknown repository"))

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use serde::Serialize;
 use stagewright::store::{
-    Entry,
+    Entry, REPOSITORIES,
     audit::bundle::{Bundle, Verdict},
 };
 
@@ -27,10 +27,18 @@ pub(crate) fn dispatch(context: &Context, command: AuditCommand) -> Result<(), F
         AuditCommand::Log { limit, repository } => {
             let project = context.read()?;
             let mut entries = Vec::new();
-            for one in project.store.repositories() {
-                if repository.as_deref().is_some_and(|wanted| wanted != one.name()) {
-                    continue;
-                }
+            let wanted = |name: &&str| repository.as_deref().is_none_or(|wanted| wanted == *name);
+            for name in REPOSITORIES.iter().filter(|name| wanted(name)) {
+                let Some(one) = project.store.named(name) else { continue };
+                let one = match one {
+                    Ok(one) => one,
+                    // Asked for all, it shows those that are there.
+                    Err(error) if repository.is_none() => {
+                        context.progress.line(&error.to_string());
+                        continue;
+                    }
+                    Err(error) => return Err(error.into()),
+                };
                 let size = one.audit_len()?;
                 for sequence in size.saturating_sub(limit as u64)..size {
                     entries.push(Told { repository: one.name().to_owned(), entry: one.audit_entry(sequence)? });
@@ -63,7 +71,7 @@ pub(crate) fn dispatch(context: &Context, command: AuditCommand) -> Result<(), F
         AuditCommand::Verify { file } => {
             let bundle = match &file {
                 Some(file) => Bundle::read(&read(file)?)?,
-                None => Bundle::of(&context.read()?.store.repositories())?,
+                None => Bundle::of(&context.read()?.store.repositories()?)?,
             };
             let verdict = bundle.verify();
             context.print(&verdict, verdict_text)?;
@@ -73,7 +81,7 @@ pub(crate) fn dispatch(context: &Context, command: AuditCommand) -> Result<(), F
             }
         }
         AuditCommand::Export { file } => {
-            let bundle = Bundle::of(&context.read()?.store.repositories())?;
+            let bundle = Bundle::of(&context.read()?.store.repositories()?)?;
             let bytes = serde_json::to_vec(&bundle).map_err(|error| Failure::new(CANNOT, error.to_string()))?;
             std::fs::write(&file, bytes)
                 .map_err(|error| Failure::new(CANNOT, format!("cannot write {}: {error}", file.display())))?;

@@ -39,7 +39,7 @@ pub(crate) fn dispatch(context: &Context, command: DataCommand) -> Result<(), Fa
             })
         }
         DataCommand::List => {
-            let listed = data::list(&context.read()?.store.data, ArtifactKind::Table)?;
+            let listed = data::list(context.read()?.store.data()?, ArtifactKind::Table)?;
             context.print(&listed, |listed| {
                 let mut columns = Columns::new(&["table", "versions", "rows", "columns", "tags", "added", "digest"]);
                 for one in listed {
@@ -71,10 +71,10 @@ pub(crate) fn dispatch(context: &Context, command: DataCommand) -> Result<(), Fa
         DataCommand::Log { name } => {
             let project = context.read()?;
             let name: Name = name.parse()?;
-            let (log, deleted) = (project.store.data.log(&name)?, project.store.data.deleted(&name)?);
+            let (log, deleted) = (project.store.data()?.log(&name)?, project.store.data()?.deleted(&name)?);
             if log.is_empty() && deleted.is_empty() {
                 // For the message with the nearest name.
-                project.store.data.resolve(&name.to_string().parse::<VersionRef>()?)?;
+                project.store.data()?.resolve(&name.to_string().parse::<VersionRef>()?)?;
             }
             context.print(&json!({ "versions": log, "deleted": deleted }), |_| {
                 let mut columns = Columns::new(&["version", "parent", "added", "by", "digest", "message"]);
@@ -99,12 +99,12 @@ pub(crate) fn dispatch(context: &Context, command: DataCommand) -> Result<(), Fa
         }
         DataCommand::Tag { version, tag } => {
             let project = context.write()?;
-            let version = data::tag(&project.store.data, &project, &version.parse()?, &tag)?;
+            let version = data::tag(project.store.data()?, &project, &version.parse()?, &tag)?;
             context.print(&version, |version| format!("{}@{tag} is {} now\n", version.name, called(version)))
         }
         DataCommand::Delete { version, message, derived } => {
             let project = context.write()?;
-            let version = data::delete(&project.store.data, &project, &version.parse()?, &message)?;
+            let version = data::delete(project.store.data()?, &project, &version.parse()?, &message)?;
             let forgotten = if derived { forget_users(&project, &version)? } else { BTreeSet::new() };
             context.print(&json!({ "deleted": version, "forgotten_runs": forgotten }), |_| {
                 let mut text = format!("{} is deleted; the audit log keeps that it was there\n", called(&version));

@@ -15,7 +15,7 @@ use crate::{
 
 pub(crate) fn dispatch(context: &Context, command: ModelCommand) -> Result<(), Failure> {
     let project = context.read()?;
-    let models = &project.store.models;
+    let models = project.store.models()?;
     match command {
         ModelCommand::List => {
             let listed = data::list(models, ArtifactKind::Model)?;

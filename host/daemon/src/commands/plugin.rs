@@ -15,6 +15,8 @@ use crate::{
 
 pub(crate) fn dispatch(context: &Context, command: PluginCommand) -> Result<(), Failure> {
     match command {
+        PluginCommand::New { name, lang, kind, path } => super::author::new(context, &name, &lang, &kind, path),
+        PluginCommand::Build { folder, output } => super::author::build(context, &folder, output.as_deref()),
         PluginCommand::Add { files, name, message } => {
             let project = context.write()?;
             let mut paths = Vec::new();
@@ -45,9 +47,10 @@ pub(crate) fn dispatch(context: &Context, command: PluginCommand) -> Result<(), 
             })
         }
         PluginCommand::Test { file, with } => super::trial::test(context, &file, &with),
+        PluginCommand::Bench { file, with } => super::trial::bench(context, &file, &with),
         PluginCommand::List => {
             let project = context.read()?;
-            let listed = data::list(&project.store.code, ArtifactKind::Plugin)?;
+            let listed = data::list(project.store.code()?, ArtifactKind::Plugin)?;
             context.print(&listed, |listed| {
                 let mut columns = Columns::new(&["plugin", "versions", "exports", "digest"]);
                 for one in listed {

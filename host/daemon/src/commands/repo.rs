@@ -109,8 +109,8 @@ fn closure<'a>(
     if version.kind == stagewright::store::ArtifactKind::Model {
         let bytes = repository.bytes(&version.digest)?;
         if let Ok(model) = stagewright_core::canonical::from_slice::<stagewright_core::record::Model>(&bytes) {
-            let parts = model.featurizers.iter().chain([&model.predictor]);
-            items.extend(parts.map(|part| Closure::Artifact(&store.code, part.component)));
+            let (code, parts) = (store.code()?, model.featurizers.iter().chain([&model.predictor]));
+            items.extend(parts.map(|part| Closure::Artifact(code, part.component)));
         }
     }
     items.push(Closure::Version(repository, version));
@@ -128,8 +128,10 @@ fn known(name: &str) -> Result<(), Failure> {
 
 fn named<'a>(store: &'a Store, name: &str) -> Result<&'a Repository, Failure> {
     known(name)?;
-    let found = store.repositories().into_iter().find(|repository| repository.name() == name);
-    found.ok_or_else(|| Failure::new(WRONG_INPUT, format!("there is no repository `{name}`")))
+    match store.named(name) {
+        Some(repository) => Ok(repository?),
+        None => Err(Failure::new(WRONG_INPUT, format!("there is no repository `{name}`"))),
+    }
 }
 
 fn opened(file: &Path) -> Result<BufReader<File>, Failure> {

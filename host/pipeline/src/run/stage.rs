@@ -88,7 +88,7 @@ impl Runner<'_> {
             }
             Work::Train { candidates, input, validation, features, select } => {
                 let rows = self.table(input)?;
-                let schema = self.steps.project.store.data.table(&rows)?.schema().clone();
+                let schema = self.steps.project.store.data()?.table(&rows)?.schema().clone();
                 let training = self.features(run, rows, features)?;
                 let validation = match validation {
                     Some(table) => Some(self.features(run, self.table(table)?, features)?),
@@ -247,9 +247,9 @@ impl Runner<'_> {
         let parts: Vec<Digest> = model.featurizers.iter().map(|part| part.state).chain([weights]).collect();
         let bytes = canonical::to_vec(&model);
         let digest = Digest::of(&bytes);
-        if !project.store.models.contains(&digest)? {
-            execute::put(&project.store.models, project, |transaction| transaction.put_referencing(&bytes, &parts))?;
-            let mut transaction = project.store.ledger.begin(&project.actor())?;
+        if !project.store.models()?.contains(&digest)? {
+            execute::put(project.store.models()?, project, |transaction| transaction.put_referencing(&bytes, &parts))?;
+            let mut transaction = project.store.ledger()?.begin(&project.actor())?;
             for part in model.featurizers.iter().chain([&model.predictor]) {
                 transaction.edge(&part.state, &digest, "part of model");
             }
@@ -301,7 +301,7 @@ impl Runner<'_> {
             let table = self.table(table)?;
             match (operation, model) {
                 (Operation::Evaluate | Operation::Check, Some(model)) => {
-                    let record: Model = canonical::from_slice(&self.steps.project.store.models.bytes(&model)?)
+                    let record: Model = canonical::from_slice(&self.steps.project.store.models()?.bytes(&model)?)
                         .map_err(|error| StepError::Broken(Error::Invalid(format!("model {model}: {error}"))))?;
                     let scored = self.score(&mut run.steps, "score", model, record.predictor.component, table)?;
                     spec.inputs.insert("scored".to_owned(), scored);

@@ -150,7 +150,7 @@ impl<'a> Steps<'a> {
         spec: StageSpec,
         executed: crate::execute::Executed,
     ) -> Result<StageResult, StepError> {
-        let mut transaction = self.project.store.ledger.begin(&self.project.actor())?;
+        let mut transaction = self.project.store.ledger()?.begin(&self.project.actor())?;
         let log = transaction.put_bytes(&canonical::to_vec(&executed.log))?;
         let result = StageResult {
             spec,
@@ -174,11 +174,11 @@ impl<'a> Steps<'a> {
 
 /// The result that is kept under a run key, if everything that it names is still there.
 pub(crate) fn known(project: &Project, key: &Digest) -> Result<Option<StageResult>, StoreError> {
-    let Some(bytes) = project.store.ledger.record(RESULTS, key.as_bytes())? else { return Ok(None) };
+    let Some(bytes) = project.store.ledger()?.record(RESULTS, key.as_bytes())? else { return Ok(None) };
     // A record of an older form is as good as none: the step runs again.
     let Ok(result) = canonical::from_slice::<StageResult>(&bytes) else { return Ok(None) };
     for output in result.outputs.values() {
-        if !project.store.data.contains(output)? && !project.store.models.contains(output)? {
+        if !project.store.data()?.contains(output)? && !project.store.models()?.contains(output)? {
             return Ok(None);
         }
     }

@@ -95,13 +95,13 @@ fn a_second_writer_is_told_and_a_reader_is_not_held_up() {
 fn a_changed_removed_or_reordered_entry_of_an_exported_log_is_named() {
     let temporary = tempfile::tempdir().unwrap();
     Store::create(temporary.path(), &actor()).unwrap();
-    let store = Store::open(temporary.path(), Access::Write, Hooks::default()).unwrap();
+    let store = Store::open(temporary.path(), Access::Write, Hooks::default());
     for number in 0..5 {
-        let mut transaction = store.data.begin(&actor()).unwrap();
+        let mut transaction = store.data().unwrap().begin(&actor()).unwrap();
         transaction.put_record("n", &[number], b"{}").unwrap();
         transaction.commit().unwrap();
     }
-    let bundle = Bundle::of(&store.repositories()).unwrap();
+    let bundle = Bundle::of(&store.repositories().unwrap()).unwrap();
     assert_eq!(bundle.verify().problems, [""; 0]);
     let problems = |change: &dyn Fn(&mut Bundle)| {
         let mut changed = bundle.clone();

@@ -139,7 +139,7 @@ fn what_was_written_once_is_read_for_good() {
     assert_eq!(restored.log(&"small".parse().unwrap()).unwrap().len(), 1);
     let project = scratch();
     Store::create(project.path(), &actor()).unwrap();
-    let store = Store::open(project.path(), Access::Write, Hooks::default()).unwrap();
+    let store = Store::open(project.path(), Access::Write, Hooks::default());
     let package = fs::read(golden().join("package-1.swx")).unwrap();
     assert_eq!(package::import(&store, &actor(), package.as_slice()).unwrap().versions.len(), 2);
 }

@@ -184,7 +184,7 @@ fn a_backup_cannot_write_outside_of_its_directory() {
 fn store() -> (tempfile::TempDir, Store) {
     let temporary = scratch();
     Store::create(temporary.path(), &actor()).unwrap();
-    let store = Store::open(temporary.path(), Access::Write, Hooks::default()).unwrap();
+    let store = Store::open(temporary.path(), Access::Write, Hooks::default());
     (temporary, store)
 }
 
@@ -193,28 +193,29 @@ fn a_package_brings_a_version_and_all_it_needs_to_another_store() {
     let (_here, from) = store();
     let (_there, to) = store();
     let (schema, batch) = numbers(0..30_000);
-    let table = put_table(&from.data, &schema, &batch);
-    let mut transaction = from.models.begin(&actor()).unwrap();
+    let table = put_table(from.data().unwrap(), &schema, &batch);
+    let mut transaction = from.models().unwrap().begin(&actor()).unwrap();
     let state = transaction.put_bytes(&noise(1, 2_000_000)).unwrap();
     let model = transaction.put_referencing(b"a model", &[state]).unwrap();
     transaction.commit().unwrap();
-    let version = from.data.resolve(&"table".parse().unwrap()).unwrap();
-    let items = [Item::Version(&from.data, &version), Item::Artifact(&from.models, model)];
+    let version = from.data().unwrap().resolve(&"table".parse().unwrap()).unwrap();
+    let items = [Item::Version(from.data().unwrap(), &version), Item::Artifact(from.models().unwrap(), model)];
     let mut bytes = Vec::new();
     package::export(&items, &mut bytes).unwrap();
     let imported = package::import(&to, &actor(), bytes.as_slice()).unwrap();
     assert_eq!(imported.versions[0].1.message, "imported table@1 of ada: ");
-    let copy = to.data.table(&to.data.resolve(&"table@1".parse().unwrap()).unwrap().digest).unwrap();
+    let copy =
+        to.data().unwrap().table(&to.data().unwrap().resolve(&"table@1".parse().unwrap()).unwrap().digest).unwrap();
     assert_eq!((copy.digest(), copy.rows()), (table, 30_000));
-    assert_eq!(copy.batch(0).unwrap(), from.data.table(&table).unwrap().batch(0).unwrap());
-    assert_eq!(to.models.bytes(&state).unwrap(), noise(1, 2_000_000));
-    assert_eq!(to.models.references(&model).unwrap(), [state]);
+    assert_eq!(copy.batch(0).unwrap(), from.data().unwrap().table(&table).unwrap().batch(0).unwrap());
+    assert_eq!(to.models().unwrap().bytes(&state).unwrap(), noise(1, 2_000_000));
+    assert_eq!(to.models().unwrap().references(&model).unwrap(), [state]);
     for at in (0..bytes.len()).step_by(bytes.len() / 40).chain([bytes.len() - 1]) {
         let (_elsewhere, fresh) = store();
         let mut damaged = bytes.clone();
         damaged[at] ^= 4;
         assert!(package::import(&fresh, &actor(), damaged.as_slice()).is_err(), "byte {at} of {}", bytes.len());
-        assert!(fresh.data.names().unwrap().is_empty());
+        assert!(fresh.data().unwrap().names().unwrap().is_empty());
     }
 }
 
