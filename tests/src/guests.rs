@@ -38,7 +38,7 @@ fn encode(core: &str, resolve: &Resolve, world: &str) -> Vec<u8> {
 
 /// What every guest has: memory, an allocator that only ever grows, and a description of one stage of kind number
 /// `kind`. Bytes below 4096 belong to the guest's own text.
-fn prelude(kinds: &[u8]) -> String {
+pub fn prelude(kinds: &[u8]) -> String {
     let stages: String = kinds.iter().map(|kind| format!("\\{kind:02x}{}", "\\00".repeat(35))).collect();
     format!(
         r#"

@@ -4,6 +4,16 @@ use wasmparser::{BinaryReaderError, ComponentName, KnownCustom, Parser, Payload}
 
 use crate::Metadata;
 
+/// Longer words are cut: they go into records.
+const WORDS_BYTES: usize = 4 << 10;
+/// The most tools that are named.
+const PRODUCERS: usize = 64;
+
+fn words(bytes: &[u8]) -> String {
+    let text = String::from_utf8_lossy(bytes.get(..WORDS_BYTES).unwrap_or(bytes));
+    if bytes.len() > WORDS_BYTES { format!("{text}…") } else { text.into_owned() }
+}
+
 /// Reads the outermost component's metadata. Sections that cannot be read say nothing.
 pub(crate) fn metadata(component: &[u8]) -> Metadata {
     let (mut found, mut depth) = (Metadata::default(), 0_u32);
@@ -13,7 +23,7 @@ pub(crate) fn metadata(component: &[u8]) -> Metadata {
             Ok(Payload::Version { .. }) => depth += 1,
             Ok(Payload::End(_)) => depth = depth.saturating_sub(1),
             Ok(Payload::CustomSection(section)) if depth == 1 => {
-                let text = || Some(String::from_utf8_lossy(section.data()).into_owned());
+                let text = || Some(words(section.data()));
                 match section.name() {
                     "version" => found.version = text(),
                     "description" => found.description = text(),
@@ -37,7 +47,7 @@ fn known(found: &mut Metadata, section: KnownCustom<'_>) -> Result<(), BinaryRea
         KnownCustom::ComponentName(names) => {
             for name in names {
                 if let ComponentName::Component { name, .. } = name? {
-                    found.name = Some(name.to_owned());
+                    found.name = Some(words(name.as_bytes()));
                 }
             }
         }
@@ -45,7 +55,10 @@ fn known(found: &mut Metadata, section: KnownCustom<'_>) -> Result<(), BinaryRea
             for field in fields {
                 for tool in field?.values {
                     let tool = tool?;
-                    found.producers.push(format!("{} {}", tool.name, tool.version).trim_end().to_owned());
+                    if found.producers.len() < PRODUCERS {
+                        let tool = format!("{} {}", words(tool.name.as_bytes()), words(tool.version.as_bytes()));
+                        found.producers.push(tool.trim_end().to_owned());
+                    }
                 }
             }
         }

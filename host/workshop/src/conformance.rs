@@ -8,10 +8,10 @@
 
 mod apply;
 mod description;
-mod frame;
-mod guess;
+pub(crate) mod frame;
+pub(crate) mod guess;
 mod report;
-mod samples;
+pub(crate) mod samples;
 mod stage;
 mod subject;
 

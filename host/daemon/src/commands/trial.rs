@@ -2,29 +2,24 @@
 
 use std::{fs, path::Path, sync::Arc};
 
-use stagewright::runtime::{COMPONENT_BYTES, Component, DirCache};
-use stagewright_workshop::conformance::{Check, Conformance, Error, Kit, Parameters, Verdict};
+use stagewright::runtime::{COMPONENT_BYTES, CompiledCache, Component, DirCache, StageError};
+use stagewright_workshop::{
+    bench::{Bench, Measurements},
+    conformance::{Check, Conformance, Error, Kit, Parameters, Verdict},
+};
 
 use super::{Context, cancelled_by_user};
 use crate::{
     failure::{CANNOT, Failure, INTERRUPTED, NOT_VERIFIED, WRONG_INPUT},
     surroundings,
-    text::{Columns, printable},
+    text::{Columns, count, duration, printable, size},
 };
 
 /// Checks every promise of the contract.
 pub(crate) fn test(context: &Context, file: &Path, with: &[String]) -> Result<(), Failure> {
     let component = read(file)?;
     let cancel = cancelled_by_user();
-    let kit = Kit {
-        worker: context.worker(),
-        cache: match surroundings::compiled(context.root()) {
-            Some(directory) => Arc::new(DirCache::new(directory)),
-            None => Arc::new(()),
-        },
-        parameters: parameters(with)?,
-        cancel: &cancel,
-    };
+    let kit = Kit { worker: context.worker(), cache: cache(context), parameters: parameters(with)?, cancel: &cancel };
     let mut told = |check: &Check| context.progress.line(&format!("{} {}", title(check), check.result));
     let found = kit.test(&component, &mut told).map_err(|error| match error {
         Error::Parameter { .. } => Failure::new(WRONG_INPUT, error.to_string()),
@@ -33,6 +28,56 @@ pub(crate) fn test(context: &Context, file: &Path, with: &[String]) -> Result<()
     })?;
     context.print(&found, table)?;
     if found.passed() { Ok(()) } else { Err(Failure::silent(NOT_VERIFIED)) }
+}
+
+/// Measures what it costs.
+pub(crate) fn bench(context: &Context, file: &Path, with: &[String]) -> Result<(), Failure> {
+    let component = read(file)?;
+    let cancel = cancelled_by_user();
+    let bench =
+        Bench { worker: context.worker(), cache: cache(context), parameters: parameters(with)?, cancel: &cancel };
+    let told = |what: &str| context.progress.line(what);
+    let measured = bench.measure(&component, &told).map_err(|error| {
+        let code = match error {
+            StageError::Cancelled => INTERRUPTED,
+            StageError::NoWorker(_) | StageError::Host { .. } => CANNOT,
+            _ => WRONG_INPUT,
+        };
+        let message = format!("{} cannot be measured", file.display());
+        Failure { code, error: Some(anyhow::Error::new(error).context(message)) }
+    })?;
+    context.print(&measured, figures)
+}
+
+fn figures(measured: &Measurements) -> String {
+    let mut once = Columns::new(&["", "once"]);
+    once.row(["size".to_owned(), size(measured.bytes)]);
+    once.row(["compile".to_owned(), duration(measured.compile_ms)]);
+    once.row(["load compiled code".to_owned(), duration(measured.load_ms)]);
+    once.row(["instantiate".to_owned(), format!("{:.0} µs", measured.instantiate_us)]);
+    once.row(["process, load, describe".to_owned(), duration(measured.start_ms)]);
+    let mut steps = Columns::new(&["function", "columns", "rows", "time", "rows/s", "data/s", "per batch", "memory"]);
+    for step in &measured.steps {
+        let text = |value: Option<f64>, show: &dyn Fn(f64) -> String| value.map(show).unwrap_or_default();
+        steps.row([
+            format!("{}.{}", step.stage, step.function),
+            step.problem.clone().map_or_else(|| step.columns.join(", "), |problem| shortened(&problem)),
+            if step.rows > 0 { count(step.rows) } else { String::new() },
+            text(step.elapsed_ms, &duration),
+            text(step.rows_per_second, &|rows| count(rows as u64)),
+            text(step.bytes_per_second, &|bytes| size(bytes as u64)),
+            text(step.batch_us, &|time| format!("{time:.1} µs")),
+            step.peak_memory.map(size).unwrap_or_default(),
+        ]);
+    }
+    format!("{}\n{}", once.text(), steps.text())
+}
+
+fn cache(context: &Context) -> Arc<dyn CompiledCache> {
+    match surroundings::compiled(context.root()) {
+        Some(directory) => Arc::new(DirCache::new(directory)),
+        None => Arc::new(()),
+    }
 }
 
 fn title(check: &Check) -> String {

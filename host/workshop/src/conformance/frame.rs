@@ -7,7 +7,7 @@ use stagewright_runtime::{BoxError, Input, MemoryTable, Output, TableSink};
 
 /// One column's values; none where a row lacks one.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) enum Values {
+pub(crate) enum Values {
     Booleans(Vec<Option<bool>>),
     Ints(Vec<Option<i64>>),
     Times(Vec<Option<i64>>),
@@ -17,7 +17,7 @@ pub(super) enum Values {
 }
 
 impl Values {
-    pub(super) fn column_type(&self) -> ColumnType {
+    pub(crate) fn column_type(&self) -> ColumnType {
         match self {
             Self::Booleans(_) => ColumnType::Boolean,
             Self::Ints(_) => ColumnType::Int64,
@@ -28,7 +28,7 @@ impl Values {
         }
     }
 
-    pub(super) fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         match self {
             Self::Booleans(values) => values.len(),
             Self::Ints(values) | Self::Times(values) => values.len(),
@@ -38,7 +38,7 @@ impl Values {
     }
 
     /// The values at these places.
-    pub(super) fn take(&self, rows: &[usize]) -> Self {
+    pub(crate) fn take(&self, rows: &[usize]) -> Self {
         fn chosen<T: Clone>(values: &[Option<T>], rows: &[usize]) -> Vec<Option<T>> {
             rows.iter().map(|row| values[*row].clone()).collect()
         }
@@ -53,7 +53,7 @@ impl Values {
     }
 
     /// The same column without the values of the rows that `gone` picks.
-    pub(super) fn without(&self, gone: impl Fn(usize) -> bool) -> Self {
+    pub(crate) fn without(&self, gone: impl Fn(usize) -> bool) -> Self {
         fn emptied<T: Clone>(values: &[Option<T>], gone: impl Fn(usize) -> bool) -> Vec<Option<T>> {
             values.iter().enumerate().map(|(row, value)| value.clone().filter(|_| !gone(row))).collect()
         }
@@ -68,7 +68,7 @@ impl Values {
     }
 
     /// Each value as text that differs wherever the values do.
-    pub(super) fn shown(&self) -> Vec<Option<String>> {
+    pub(crate) fn shown(&self) -> Vec<Option<String>> {
         fn all<T>(values: &[Option<T>], show: impl Fn(&T) -> String) -> Vec<Option<String>> {
             values.iter().map(|value| value.as_ref().map(&show)).collect()
         }
@@ -80,12 +80,18 @@ impl Values {
         }
     }
 
-    fn lacks_some(&self) -> bool {
-        self.shown().iter().any(Option::is_none)
+    /// Which rows have a value.
+    fn present(&self) -> Vec<bool> {
+        match self {
+            Self::Booleans(values) => values.iter().map(Option::is_some).collect(),
+            Self::Ints(values) | Self::Times(values) => values.iter().map(Option::is_some).collect(),
+            Self::Floats(values) => values.iter().map(Option::is_some).collect(),
+            Self::Texts(values) | Self::Words(values) => values.iter().map(Option::is_some).collect(),
+        }
     }
 
     fn column(&self) -> Column {
-        let validity = self.shown().iter().map(Option::is_some).collect::<Bits>();
+        let validity = self.present().into_iter().collect::<Bits>();
         let mut column = Column { validity: Some(validity.into_bytes()), ..Column::default() };
         match self {
             Self::Booleans(values) => {
@@ -142,30 +148,32 @@ impl Values {
 
 /// A small table.
 #[derive(Clone, Debug, PartialEq, Default)]
-pub(super) struct Frame(pub(super) Vec<(String, Values)>);
+pub(crate) struct Frame(pub(crate) Vec<(String, Values)>);
 
 /// How rows are cut into batches.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Cut {
+pub(crate) enum Cut {
     /// All in one.
     Whole,
     /// Each row by itself.
     Ones,
     /// Of different sizes, with empty ones between.
     Uneven,
+    /// As large as stored batches are on average.
+    Stored,
 }
 
 impl Frame {
-    pub(super) fn rows(&self) -> usize {
+    pub(crate) fn rows(&self) -> usize {
         self.0.first().map_or(0, |(_, values)| values.len())
     }
 
-    pub(super) fn column(&self, name: &str) -> Option<&Values> {
+    pub(crate) fn column(&self, name: &str) -> Option<&Values> {
         self.0.iter().find(|(column, _)| column == name).map(|(_, values)| values)
     }
 
     /// The same table with a column put in, or replaced at its place.
-    pub(super) fn with(mut self, name: &str, values: Values) -> Self {
+    pub(crate) fn with(mut self, name: &str, values: Values) -> Self {
         match self.0.iter_mut().find(|(column, _)| column == name) {
             Some((_, place)) => *place = values,
             None => self.0.push((name.to_owned(), values)),
@@ -173,16 +181,16 @@ impl Frame {
         self
     }
 
-    pub(super) fn take(&self, rows: &[usize]) -> Self {
+    pub(crate) fn take(&self, rows: &[usize]) -> Self {
         Self(self.0.iter().map(|(name, values)| (name.clone(), values.take(rows))).collect())
     }
 
-    pub(super) fn drop(&self, column: &str) -> Self {
+    pub(crate) fn drop(&self, column: &str) -> Self {
         Self(self.0.iter().filter(|(name, _)| name != column).cloned().collect())
     }
 
     /// Changes every column but those named.
-    pub(super) fn map(&self, keep: &[&str], change: impl Fn(&Values) -> Values) -> Self {
+    pub(crate) fn map(&self, keep: &[&str], change: impl Fn(&Values) -> Values) -> Self {
         let changed = self.0.iter().map(|(name, values)| {
             let kept = keep.contains(&name.as_str());
             (name.clone(), if kept { values.clone() } else { change(values) })
@@ -190,24 +198,27 @@ impl Frame {
         Self(changed.collect())
     }
 
-    pub(super) fn schema(&self) -> Schema {
-        let fields =
-            self.0.iter().map(|(name, values)| Field::new(name.clone(), values.column_type(), values.lacks_some()));
+    pub(crate) fn schema(&self) -> Schema {
+        let fields = self
+            .0
+            .iter()
+            .map(|(name, values)| Field::new(name.clone(), values.column_type(), values.present().contains(&false)));
         Schema::new(fields.collect()).expect("the kit's columns have different names")
     }
 
-    pub(super) fn batch(&self) -> Batch {
+    pub(crate) fn batch(&self) -> Batch {
         let columns = self.0.iter().map(|(_, values)| values.column()).collect();
         Batch { rows: self.rows() as u32, columns }.canonical(&self.schema())
     }
 
     /// The table as a stage reads it.
-    pub(super) fn input(&self, cut: Cut) -> Input {
+    pub(crate) fn input(&self, cut: Cut) -> Input {
         let (schema, whole, rows) = (self.schema(), self.batch(), self.rows());
         let sizes: &[usize] = match cut {
             Cut::Whole => &[usize::MAX],
             Cut::Ones => &[1],
             Cut::Uneven => &[7, 0, 1, 30, 0, 3],
+            Cut::Stored => &[8192],
         };
         let (mut batches, mut start) = (Vec::new(), 0);
         for size in sizes.iter().cycle() {
@@ -224,15 +235,15 @@ impl Frame {
 
 /// What a stage wrote.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Kept(Arc<Mutex<MemoryTable>>);
+pub(crate) struct Kept(Arc<Mutex<MemoryTable>>);
 
 impl Kept {
-    pub(super) fn sink(&self) -> Output {
+    pub(crate) fn sink(&self) -> Output {
         Box::new(self.clone())
     }
 
     /// All rows, however they were cut when they were written.
-    pub(super) fn written(&self) -> Written {
+    pub(crate) fn written(&self) -> Written {
         let table = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let batch = Batch::concat(&table.schema, &table.batches);
         Written { schema: table.schema.clone(), batch: batch.canonical(&table.schema) }
@@ -253,13 +264,13 @@ impl TableSink for Kept {
 
 /// A table that a stage wrote: equal rows are equal bytes.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) struct Written {
-    pub(super) schema: Schema,
-    pub(super) batch: Batch,
+pub(crate) struct Written {
+    pub(crate) schema: Schema,
+    pub(crate) batch: Batch,
 }
 
 impl Written {
-    pub(super) fn frame(&self) -> Frame {
+    pub(crate) fn frame(&self) -> Frame {
         let columns = self.schema.fields().iter().zip(&self.batch.columns);
         let rows = self.batch.rows as usize;
         Frame(
@@ -268,7 +279,7 @@ impl Written {
     }
 
     /// Without the first columns.
-    pub(super) fn behind(mut self, columns: usize) -> Self {
+    pub(crate) fn behind(mut self, columns: usize) -> Self {
         let fields = self.schema.fields().iter().skip(columns).cloned().collect();
         self.schema = Schema::new(fields).expect("a part of a schema is one");
         self.batch.columns.drain(..columns.min(self.batch.columns.len()));
@@ -276,7 +287,7 @@ impl Written {
     }
 
     /// The first place where two tables differ, in words.
-    pub(super) fn difference(&self, other: &Self) -> Option<String> {
+    pub(crate) fn difference(&self, other: &Self) -> Option<String> {
         if self == other {
             return None;
         }

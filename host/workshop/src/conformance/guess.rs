@@ -27,12 +27,12 @@ fn resolved<'a>(schema: &'a Value, root: &'a Value) -> &'a Value {
 }
 
 /// The properties that the schema knows.
-pub(super) fn properties(schema: &Value) -> impl Iterator<Item = (&String, &Value)> {
+pub(crate) fn properties(schema: &Value) -> impl Iterator<Item = (&String, &Value)> {
     schema.get("properties").and_then(Value::as_object).into_iter().flatten()
 }
 
 /// What the stage is given: what was asked for, the label where there is one, and something for what is required.
-pub(super) fn guess(schema: &Value, with: &Parameters) -> Parameters {
+pub(crate) fn guess(schema: &Value, with: &Parameters) -> Parameters {
     let required = schema.get("required").and_then(Value::as_array);
     let is_required = |name: &str| required.is_some_and(|all| all.iter().any(|one| one == name));
     let mut all = Parameters::new();
@@ -105,7 +105,7 @@ fn value(schema: &Value, root: &Value, depth: u32) -> Value {
 }
 
 /// The parameters with every default filled in, as a pipeline's stage gets them.
-pub(super) fn complete(schema: &Value, given: &Parameters) -> Parameters {
+pub(crate) fn complete(schema: &Value, given: &Parameters) -> Parameters {
     let mut all = given.clone();
     for (name, property) in properties(schema) {
         if let Some(default) = property.get("default") {
@@ -116,7 +116,7 @@ pub(super) fn complete(schema: &Value, given: &Parameters) -> Parameters {
 }
 
 /// For each parameter a value that its own schema refuses; none for those that take anything.
-pub(super) fn wrong(schema: &Value, given: &Parameters) -> Vec<(String, Value)> {
+pub(crate) fn wrong(schema: &Value, given: &Parameters) -> Vec<(String, Value)> {
     let Ok(validator) = jsonschema::validator_for(schema) else { return Vec::new() };
     let candidates = [
         json!({ "no": ["such", "thing"] }),

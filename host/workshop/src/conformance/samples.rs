@@ -3,12 +3,12 @@
 use super::frame::{Frame, Values};
 
 /// The column that is to be predicted.
-pub(super) const LABEL: &str = "label";
-const ROWS: usize = 120;
+pub(crate) const LABEL: &str = "label";
+pub(crate) const ROWS: usize = 120;
 
 /// What the label of a sample is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Label {
+pub(crate) enum Label {
     Words,
     Numbers,
     Ints,
@@ -29,7 +29,7 @@ fn floats(seed: u64) -> Vec<f64> {
 }
 
 /// An ordinary table: every type, every row with every value, and a label that the others explain in part.
-pub(super) fn ordinary(label: Label) -> Frame {
+pub(crate) fn ordinary(label: Label) -> Frame {
     let (number, noise, other) = (floats(1), floats(2), floats(3));
     let word = |share: f64| ["red", "green", "blue"][(share * 3.0) as usize % 3].to_owned();
     let positive: Vec<bool> = number.iter().zip(&noise).map(|(number, noise)| number + 0.5 * noise > 0.75).collect();
@@ -58,7 +58,7 @@ pub(super) fn ordinary(label: Label) -> Frame {
 }
 
 /// The same rows and a model's answers behind them.
-pub(super) fn scored(label: Label) -> Frame {
+pub(crate) fn scored(label: Label) -> Frame {
     let table = ordinary(label);
     let score: Vec<f64> = floats(1).iter().zip(floats(5)).map(|(number, noise)| 0.7 * number + 0.3 * noise).collect();
     let prediction = match label {
@@ -77,7 +77,7 @@ pub(super) fn scored(label: Label) -> Frame {
 }
 
 /// What stages are tried with until one takes it: fewer and fewer kinds of columns.
-pub(super) fn attempts(scores: bool) -> Vec<Frame> {
+pub(crate) fn attempts(scores: bool) -> Vec<Frame> {
     let mut all = Vec::new();
     for dropped in [&[][..], &["note", "when"], &["note", "when", "word", "flag", "count"]] {
         for label in [Label::Words, Label::Numbers, Label::Ints, Label::Booleans] {
@@ -89,13 +89,13 @@ pub(super) fn attempts(scores: bool) -> Vec<Frame> {
 }
 
 /// What is done to an ordinary table, and what it is called.
-pub(super) struct Strange {
-    pub(super) name: &'static str,
-    pub(super) tables: Vec<(String, Frame)>,
+pub(crate) struct Strange {
+    pub(crate) name: &'static str,
+    pub(crate) tables: Vec<(String, Frame)>,
 }
 
 /// Everything a stage must get through with a result or a polite failure.
-pub(super) fn strange(ordinary: &Frame) -> Vec<Strange> {
+pub(crate) fn strange(ordinary: &Frame) -> Vec<Strange> {
     let one = |name, table| Strange { name, tables: vec![(String::new(), table)] };
     let columns: Vec<&str> = ordinary.0.iter().map(|(name, _)| name.as_str()).collect();
     let all: Vec<usize> = (0..ordinary.rows()).collect();
@@ -171,7 +171,7 @@ fn unicode(ordinary: &Frame) -> Frame {
 }
 
 /// Whole numbers that a double cannot hold, times far away, and doubles at the ends of their range.
-pub(super) fn large(values: &Values) -> Values {
+pub(crate) fn large(values: &Values) -> Values {
     const EXACT: i64 = (1 << 53) + 1;
     let ints = [EXACT, -EXACT, i64::MAX, i64::MIN, 0, EXACT + 2, i64::MAX - 1];
     let numbers = [f64::MAX, f64::MIN, 1e-310, -0.0, 1e308, 0.1 + 0.2, f64::MIN_POSITIVE];
@@ -199,7 +199,7 @@ fn not_finite(values: &Values) -> Values {
 }
 
 /// The same values as text, and text as numbers.
-pub(super) fn other_type(values: &Values) -> Values {
+pub(crate) fn other_type(values: &Values) -> Values {
     match values {
         Values::Texts(values) | Values::Words(values) => {
             Values::Floats((0..values.len()).map(|row| Some(row as f64 / 4.0)).collect())
@@ -209,7 +209,7 @@ pub(super) fn other_type(values: &Values) -> Values {
 }
 
 /// Words that training never saw.
-pub(super) fn unknown(values: &Values) -> Values {
+pub(crate) fn unknown(values: &Values) -> Values {
     let words = |count: usize| (0..count).map(|row| Some(format!("never seen {}", row % 7))).collect();
     match values {
         Values::Words(values) => Values::Words(words(values.len())),
