@@ -256,6 +256,30 @@ pub(crate) enum Ragged {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum PluginCommand {
+    /// Write a new plugin: a folder with a small working example, the SDK and the contract. No project is needed.
+    New {
+        /// The plugin's name.
+        name: String,
+        /// python, javascript, typescript, c, go or rust.
+        #[arg(long, value_name = "LANGUAGE")]
+        lang: String,
+        /// preprocessor, featurizer, model (a trainer and its predictor), evaluator, fairness-checker, validator or
+        /// monitor.
+        #[arg(long)]
+        kind: String,
+        /// Where; by default a folder of the plugin's name here.
+        #[arg(long, value_name = "FOLDER")]
+        path: Option<PathBuf>,
+    },
+    /// Build the plugin in a folder with its language's own tools, which must be installed. No project is needed.
+    Build {
+        /// The folder.
+        #[arg(default_value = ".")]
+        folder: PathBuf,
+        /// The component file; by default NAME.wasm in the folder.
+        #[arg(long, short, value_name = "FILE")]
+        output: Option<PathBuf>,
+    },
     /// Check components and add each as a new version of a plugin.
     Add {
         /// `.wasm` files, or folders of them.
@@ -280,6 +304,14 @@ pub(crate) enum PluginCommand {
         file: PathBuf,
         /// A parameter for the stages that know it, in place of the kit's guess: KEY=VALUE, the value as JSON; repeat
         /// for several. The kit's tables have the columns number, other, count, flag, word, note, when and label.
+        #[arg(long, value_name = "KEY=VALUE")]
+        with: Vec<String>,
+    },
+    /// Measure what a component costs: to compile, load and start, for each batch, and for a million rows.
+    Bench {
+        /// The `.wasm` file.
+        file: PathBuf,
+        /// A parameter for the stages that know it, as KEY=VALUE; repeat for several.
         #[arg(long, value_name = "KEY=VALUE")]
         with: Vec<String>,
     },

@@ -1,6 +1,7 @@
 //! The commands, a file for each group.
 
 pub(crate) mod audit;
+pub(crate) mod author;
 pub(crate) mod data;
 pub(crate) mod model;
 pub(crate) mod plugin;

@@ -47,6 +47,16 @@ pub(crate) fn compiled(project: &Path) -> Option<std::path::PathBuf> {
     Some(cache?.join("stagewright/compiled"))
 }
 
+/// Where other languages' tools may be.
+#[expect(clippy::disallowed_methods, reason = "this is where the environment enters")]
+pub(crate) fn toolbox() -> stagewright_workshop::build::Toolbox {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    stagewright_workshop::build::Toolbox {
+        path: std::env::split_paths(&path).collect(),
+        home: std::env::var_os("HOME").map(std::path::PathBuf::from),
+    }
+}
+
 #[expect(clippy::disallowed_methods, reason = "this is where the environment enters")]
 fn user() -> String {
     let named = ["STAGEWRIGHT_AUTHOR", "USER", "LOGNAME"].iter().find_map(|name| std::env::var(name).ok());

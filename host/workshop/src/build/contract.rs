@@ -1,0 +1,44 @@
+//! The contract, as text for other languages' tools and as types for ours.
+
+use wit_component::StringEncoding;
+use wit_parser::{Resolve, SourceMap, WorldId};
+
+use crate::{build::BuildError, scaffold::PluginKind};
+
+/// The files of the contract: name and text.
+pub(crate) const FILES: [(&str, &str); 4] = [
+    ("tables.wit", include_str!("../../../../wit/tables.wit")),
+    ("host.wit", include_str!("../../../../wit/host.wit")),
+    ("stages.wit", include_str!("../../../../wit/stages.wit")),
+    ("worlds.wit", include_str!("../../../../wit/worlds.wit")),
+];
+
+/// The contract, read.
+pub(crate) struct Contract {
+    pub(crate) types: Resolve,
+    pub(crate) world: WorldId,
+}
+
+impl Contract {
+    /// The contract and the world of one kind of plugin.
+    pub(crate) fn of(kind: PluginKind) -> Result<Self, BuildError> {
+        let mut sources = SourceMap::new();
+        for (name, text) in FILES {
+            sources.push_str(name, text);
+        }
+        let mut types = Resolve::default();
+        let read = sources.parse().map_err(|(_, error)| error.to_string()).and_then(|group| {
+            types.push_group(group).map_err(|error| format!("{error:#}"))?;
+            let named = |(_, world): &(WorldId, &wit_parser::World)| world.name == kind.world();
+            types.worlds.iter().find(named).map(|(id, _)| id).ok_or_else(|| format!("no world {}", kind.world()))
+        });
+        let world = read.map_err(|error| BuildError::Contract(format!("the contract in this program: {error}")))?;
+        Ok(Self { types, world })
+    }
+
+    /// Writes into a core module which world it is meant for.
+    pub(crate) fn embed(&self, module: &mut Vec<u8>) -> Result<(), BuildError> {
+        wit_component::embed_component_metadata(module, &self.types, self.world, StringEncoding::UTF8)
+            .map_err(|error| BuildError::Contract(format!("{error:#}")))
+    }
+}
