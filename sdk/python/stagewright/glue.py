@@ -1,8 +1,17 @@
 """Between the component's bindings and the SDK. Written for `plugin build`; a plugin never needs it."""
 
+# What the standard library would only load when it is needed, from files that a sandbox does not have.
+import encodings.ascii
+import encodings.latin_1
+import encodings.utf_16
+import encodings.utf_16_be
+import encodings.utf_16_le
+import encodings.utf_32
+import encodings.utf_32_be
+import encodings.utf_32_le
+import encodings.utf_8_sig
 import inspect
 import sys
-import traceback
 import types
 
 from componentize_py_types import Err
@@ -34,10 +43,12 @@ def _refusal(error):
     for kind, case in _FAILURES.items():
         if isinstance(error, kind):
             return Err(case(str(error)))
-    said = "".join(traceback.format_exception_only(error)).strip()
-    where = traceback.extract_tb(error.__traceback__)
-    place = f" ({where[-1].filename.rsplit('/', 1)[-1]}, line {where[-1].lineno})" if where else ""
-    return Err(failures.Failure_Internal(said + place))
+    # The standard library's tracebacks would look for source files, of which a sandbox has none.
+    place, trace = "", error.__traceback__
+    while trace is not None:
+        place = f" ({trace.tb_frame.f_code.co_filename.rsplit('/', 1)[-1]}, line {trace.tb_lineno})"
+        trace = trace.tb_next
+    return Err(failures.Failure_Internal(f"{type(error).__name__}: {error}{place}"))
 
 
 def _told(work):

@@ -5,6 +5,7 @@ for. A column that was not changed goes back as it came, so passing one through 
 """
 
 from array import array
+from difflib import get_close_matches
 from itertools import accumulate
 
 from .failures import InvalidData
@@ -190,7 +191,6 @@ class Table:
 
 def no_such_column(name, names):
     """Says that a column is missing, and which was probably meant."""
-    from difflib import get_close_matches
     near = get_close_matches(name, names, 1)
     if near:
         return f"the table has no column `{name}`; did you mean `{near[0]}`?"

@@ -34,13 +34,18 @@ pub(super) fn build(work: &Work<'_>) -> Result<Vec<u8>, BuildError> {
         let text = String::from_utf8_lossy(content).replace("\"stagewright.h\"", "\"stagewright_bindings.h\"");
         write(&bindings.join(name.replace("stagewright.", "stagewright_bindings.")), text)?;
     }
+    // The generated code wants to be linked with an object that says which world it is for; that is said afterwards.
+    write(&bindings.join("stagewright_world.c"), "void __component_type_object_force_link_stagewright(void) {}\n")?;
     let output = work.place("c.wasm");
     let mut command = Command::new(zig);
     command.current_dir(work.folder).args(["cc", "-target", "wasm32-wasi", "-mexec-model=reactor", "-O2", "-std=c17"]);
     // Zig's own stack would be 16 MiB; a stage that needs more than one should say why.
     command.args(["-Wl,-z,stack-size=1048576", "-Wl,--strip-debug", "-Wall", "-Ibuild/c", "-Isdk/c"]);
     command.arg(format!("-DSTAGEWRIGHT_{}", kind.word().to_uppercase().replace('-', "_")));
-    command.args(sources(work)?).arg("build/c/stagewright_bindings.c").args(["-lm", "-o"]).arg(&output);
+    command
+        .args(sources(work)?)
+        .args(["build/c/stagewright_bindings.c", "build/c/stagewright_world.c", "-lm", "-o"])
+        .arg(&output);
     run(&mut command)?;
     component::of_module(kind, read(&output)?)
 }
