@@ -39,7 +39,13 @@ fn encode(core: &str, resolve: &Resolve, world: &str) -> Vec<u8> {
 /// What every guest has: memory, an allocator that only ever grows, and a description of one stage of kind number
 /// `kind`. Bytes below 4096 belong to the guest's own text.
 pub fn prelude(kinds: &[u8]) -> String {
-    let stages: String = kinds.iter().map(|kind| format!("\\{kind:02x}{}", "\\00".repeat(35))).collect();
+    let stage = |kind: &u8| {
+        // A preprocessor reads one table and writes one.
+        let ports = if *kind == 0 { "\\dc\\05\\00\\00\\01\\00\\00\\00".repeat(2) } else { "\\00".repeat(16) };
+        let nothing = "\\00".repeat(8);
+        format!("\\{kind:02x}\\00\\00\\00\\08\\06\\00\\00\\08\\00\\00\\00{nothing}{ports}")
+    };
+    let stages: String = kinds.iter().map(stage).collect();
     format!(
         r#"
         (memory (export "memory") 2)
@@ -56,6 +62,9 @@ pub fn prelude(kinds: &[u8]) -> String {
             (local.get $at))
         (data (i32.const 1024) "\10\04\00\00\{count:02x}\00\00\00")
         (data (i32.const 1040) "{stages}")
+        (data (i32.const 1500) "\00\06\00\00\05\00\00\00\08\06\00\00\08\00\00\00\00\00\00\00")
+        (data (i32.const 1536) "table")
+        (data (i32.const 1544) "A table.")
         (func (export "stagewright:stage/plugin@0.1.0#describe") (result i32) (i32.const 1024))
         "#,
         count = kinds.len(),

@@ -1,7 +1,13 @@
 //! Stories: what a person does with the built command line, and what they see. Each module is one chapter.
 
+mod conformance;
+#[path = "../src/guests.rs"]
+#[allow(dead_code, unreachable_pub, reason = "the guests have more users than these stories")]
+mod guests;
+mod hostile;
 mod interruption;
 mod lifecycle;
 mod program;
 mod refusals;
+mod repositories;
 mod tampering;

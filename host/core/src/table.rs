@@ -17,6 +17,10 @@ pub use self::{bits::Bits, cut::Cutter};
 /// The most bytes that a batch may hold.
 pub const MAX_BATCH_BYTES: usize = 16 << 20;
 
+/// The most rows that a batch may have. Bits, and no columns at all, would else make billions of rows of next to
+/// nothing, and whoever looks at each of them needs far more.
+pub const MAX_BATCH_ROWS: u32 = 4 << 20;
+
 /// The type of a column's values.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -162,6 +166,9 @@ pub enum TableError {
     /// A batch of more than [`MAX_BATCH_BYTES`].
     #[error("the batch holds {0} bytes; a batch may hold at most {MAX_BATCH_BYTES}")]
     TooLarge(usize),
+    /// A batch of more than [`MAX_BATCH_ROWS`].
+    #[error("the batch has {0} rows; a batch may have at most {MAX_BATCH_ROWS}")]
+    TooManyRows(u32),
     /// A column that breaks its layout.
     #[error("column `{column}` ({}): {problem}", .column_type.as_str())]
     Column {
@@ -194,6 +201,9 @@ impl Batch {
         }
         if self.bytes() > MAX_BATCH_BYTES {
             return Err(TableError::TooLarge(self.bytes()));
+        }
+        if self.rows > MAX_BATCH_ROWS {
+            return Err(TableError::TooManyRows(self.rows));
         }
         for (column, field) in self.columns.iter().zip(schema.fields()) {
             column.check(field, self.rows as usize).map_err(|problem| TableError::Column {

@@ -2,8 +2,11 @@
 
 use std::io::Write;
 
+use crate::text::printable;
 use serde_json::json;
 use stagewright::{Error, file::Problems, store::StoreError};
+
+use crate::text::printable;
 
 /// The command could not be done.
 pub(crate) const CANNOT: u8 = 1;
@@ -59,7 +62,10 @@ impl Failure {
         for cause in error.chain().skip(1) {
             text.push_str(&format!("caused by: {cause}\n"));
         }
-        text
+        // An error may quote a stranger's words; only our own ends of lines reach the terminal as they are.
+        text.split_inclusive('\n')
+            .map(|line| line.strip_suffix('\n').map_or(printable(line), |line| printable(line) + "\n"))
+            .collect()
     }
 }
 

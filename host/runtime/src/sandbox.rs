@@ -99,6 +99,18 @@ fn explain(store: &mut Store<State>, error: wasmtime::Error) -> StageError {
         Some(Trap::StackOverflow) => StageError::StackOverflow { limit: STACK_BYTES as u64 },
         Some(Trap::OutOfFuel) => StageError::TimedOut { seconds: state.session.limits.time.as_secs_f64() },
         Some(trap) => StageError::Trapped { reason: trap.to_string().trim_start_matches("wasm trap: ").to_owned() },
-        None => StageError::bad_output("value", error.root_cause()),
+        None => {
+            let problem = error.root_cause().to_string();
+            // The engine has types for neither.
+            if problem.contains("fuel allocated for hostcalls") {
+                let limit = state.session.limits.value_bytes.saturating_add(CALL_BYTES);
+                let what = "what the plugin hands over in one call".to_owned();
+                return StageError::OutputLimit { what, limit, name: "limits.value".to_owned() };
+            }
+            if let Some(limit) = problem.strip_prefix("resource limit exceeded: ") {
+                return crate::Refused::Invalid(format!("it asks for more parts than a sandbox has: {limit}")).into();
+            }
+            StageError::bad_output("value", problem)
+        }
     }
 }

@@ -372,16 +372,19 @@ fn changed(table: &Frame, made: &Made, column: &str) -> Option<(String, String)>
         };
         if let Some(strange) = after.shown().into_iter().find(|value| !known.contains(value)) {
             let text = |value: Option<String>| value.unwrap_or_else(|| "no value".to_owned());
-            let nearest = known.iter().flatten().next().cloned();
-            return Some((text(nearest_to(&known, strange.as_deref()).or(nearest)), text(strange)));
+            return Some((text(nearest_to(&known, strange.as_deref())), text(strange)));
         }
     }
     None
 }
 
-/// The value that was probably meant: the one with the longest beginning in common.
+/// The value that was probably meant: the nearest number, or else the text with the longest beginning in common.
 fn nearest_to(known: &BTreeSet<Option<String>>, strange: Option<&str>) -> Option<String> {
     let strange = strange?;
-    let common = |value: &String| value.bytes().zip(strange.bytes()).take_while(|(one, other)| one == other).count();
-    known.iter().flatten().max_by_key(|value| common(value)).cloned()
+    if let Ok(number) = strange.parse::<i128>() {
+        let distance = |value: &&String| value.parse::<i128>().map_or(i128::MAX, |value| (value - number).abs());
+        return known.iter().flatten().min_by_key(distance).cloned();
+    }
+    let common = |value: &&String| value.bytes().zip(strange.bytes()).take_while(|(one, other)| one == other).count();
+    known.iter().flatten().max_by_key(common).cloned()
 }
