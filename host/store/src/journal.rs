@@ -5,9 +5,10 @@
 //! chain hash: the BLAKE3 of the chain hash before it, its number and its payload. A payload is a sequence of rows: key
 //! length (u32), value length (u32, all ones for a removal), key, value. Integers are little-endian.
 //!
-//! A process writes only to files that it made itself, one frame and one sync at a time, so a crash leaves at most one
-//! torn frame, at the end of a file. The next life syncs that file, then continues the chain from its last whole frame
-//! in a file of its own: a frame that was acknowledged and is missing breaks the chain and cannot pass for a torn one.
+//! A process writes one frame and one sync at a time, so a crash leaves at most one torn frame, at the end of a file. The
+//! next life syncs that file before it adds to it. Behind a torn frame it begins a file of its own, and so it does where
+//! the file has grown; the chain goes on from the last whole frame, so that a frame that was acknowledged and is missing
+//! breaks it and cannot pass for a torn one.
 //! For the newest file, which nothing continues, the file `head` (written behind each sync, though not synced itself) and
 //! the search for whole frames behind a broken one do the same.
 
@@ -28,6 +29,8 @@ const REMOVED: u32 = u32::MAX;
 pub(crate) const MAX_FRAME: usize = 1 << 30;
 /// A journal file that reaches this size is left for a new one.
 const FILE_BYTES: u64 = 64 << 20;
+/// A file of an earlier life that reached this size is not added to: whoever opens the repository reads all of it.
+const REUSE_BYTES: u64 = 1 << 20;
 
 /// A key and its value; none where it was removed.
 pub(crate) type Row = (Vec<u8>, Option<Vec<u8>>);
@@ -112,19 +115,22 @@ fn path(frames: u64, life: u64) -> String {
     format!("journal/{life:08}-{frames:012}.log")
 }
 
-/// Appends frames to files of this life.
+/// Appends frames to the newest file, where it is whole and small, and then to files of this life.
 #[derive(Debug)]
 pub(crate) struct JournalWriter {
     files: Files,
     life: u64,
     position: Position,
     open: Option<(Handle, u64)>,
+    /// A file that an earlier life left whole.
+    whole: Option<(String, u64)>,
 }
 
 impl JournalWriter {
-    /// A writer that continues at `position` with files of a new life.
-    pub(crate) fn new(files: Files, life: u64, position: Position) -> Self {
-        Self { files, life, position, open: None }
+    /// A writer that goes on from what was found.
+    pub(crate) fn new(files: Files, found: Found) -> Self {
+        let whole = found.whole.filter(|(_, len)| *len < REUSE_BYTES);
+        Self { files, life: found.next_life, position: found.end, open: None, whole }
     }
 
     pub(crate) const fn position(&self) -> Position {
@@ -137,9 +143,14 @@ impl JournalWriter {
             self.open = None;
         }
         let mut bytes = Vec::with_capacity(FILE_HEADER + FRAME_HEADER + payload.len() + Digest::LEN);
+        if self.open.is_none() {
+            sync_newest(&self.files)?;
+            if let Some((path, len)) = self.whole.take() {
+                self.open = Some((self.files.open_to_write(&path)?, len));
+            }
+        }
         let is_new = self.open.is_none();
         if is_new {
-            sync_newest(&self.files)?;
             bytes.extend_from_slice(&file_header(self.position));
             let path = path(self.position.frames, self.life);
             self.open = Some((self.files.create(&path, false)?, 0));
@@ -189,6 +200,8 @@ pub(crate) struct Found {
     pub(crate) end: Position,
     /// The number of the next life.
     pub(crate) next_life: u64,
+    /// The newest file and its length, where it ends with a whole frame.
+    pub(crate) whole: Option<(String, u64)>,
 }
 
 /// Reads every frame behind `from` in order. Frames up to `from` are passed over where whole files of them can be.
@@ -219,8 +232,10 @@ pub(crate) fn replay(
     }
     let mut end = Position::START;
     let mut is_first = true;
+    let mut whole = None;
     for (_, frames, path) in names.iter().skip(first) {
         let bytes = files.read(path)?;
+        whole = None;
         let Some(start) = file_start(&bytes) else {
             // A crash may come before a new file's header is durable; then nothing in it was acknowledged.
             match search(&bytes) {
@@ -260,6 +275,7 @@ pub(crate) fn replay(
             let found = offset + found;
             return Err(damaged(format!("{path}: bytes {offset} to {found} are damaged; whole frames follow them")));
         }
+        whole = (offset == bytes.len()).then(|| (path.clone(), bytes.len() as u64));
     }
     if end.frames < from.frames {
         return Err(damaged(format!(
@@ -267,7 +283,7 @@ pub(crate) fn replay(
             end.frames, from.frames
         )));
     }
-    Ok(Found { end, next_life })
+    Ok(Found { end, next_life, whole })
 }
 
 fn file_start(bytes: &[u8]) -> Option<Position> {

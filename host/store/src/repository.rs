@@ -196,7 +196,7 @@ impl Repository {
                 commits: 0,
                 audit: audit_tip(&index, &name)?,
             }),
-            journal: Mutex::new(JournalWriter::new(files.clone(), found.next_life, found.end)),
+            journal: Mutex::new(JournalWriter::new(files.clone(), found)),
             gate: gate::Gate::default(),
             head: Mutex::new(None),
             durable: AtomicU64::new(0),

@@ -5,7 +5,7 @@ use stagewright_store::{
     Access, ArtifactKind, Hooks, Repository, Store, StoreError, TableDigester, audit::bundle::Bundle,
 };
 
-use crate::lab::{actor, made, numbers, open};
+use crate::lab::{actor, made, numbers, open, put_version, seen};
 
 #[test]
 fn what_was_committed_is_there_after_opening_again() {
@@ -41,6 +41,17 @@ fn what_was_committed_is_there_after_opening_again() {
     let mut digester = TableDigester::new(&schema);
     digester.write(&batch).unwrap();
     assert_eq!(digester.finish().unwrap(), table);
+}
+
+#[test]
+fn lives_that_end_well_share_a_journal_file() {
+    let (_temporary, directory) = made();
+    for life in 0..40_u32 {
+        put_version(&open(&directory), "small", &life.to_le_bytes()).unwrap();
+    }
+    let files = std::fs::read_dir(directory.join("journal")).unwrap().count();
+    assert_eq!(files, 1);
+    assert_eq!(seen(&open(&directory)).len(), 40);
 }
 
 #[test]

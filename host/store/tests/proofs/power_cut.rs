@@ -32,14 +32,16 @@ enum Event {
     Deleted(String),
 }
 
-/// Whether this is the change before which a process is killed.
-type Moment = fn(&Change) -> bool;
+/// Whether this is the change before which a process is killed, told also of the change before it.
+type Moment = fn(&Change, Option<&Change>) -> bool;
 
 struct Recorder {
     directory: PathBuf,
     events: Mutex<Vec<Event>>,
-    /// The process is killed just before a change that this holds for, and does nothing from then on.
+    /// The process is killed just before a change that this holds for, or, if it is a write to the journal, in the middle
+    /// of it. It does nothing from then on.
     killed_at: Mutex<Option<Moment>>,
+    last: Mutex<Option<Change>>,
     dead: AtomicBool,
 }
 
@@ -51,8 +53,19 @@ impl Recorder {
 
 impl Observer for Recorder {
     fn before(&self, change: &Change) -> io::Result<()> {
-        if self.killed_at.lock().unwrap().is_some_and(|killed_at| killed_at(change)) {
+        let last = self.last.lock().unwrap().replace(change.clone());
+        let alive = !self.dead.load(Ordering::Relaxed);
+        if alive && self.killed_at.lock().unwrap().is_some_and(|killed_at| killed_at(change, last.as_ref())) {
             self.dead.store(true, Ordering::Relaxed);
+            if let Change::Write { path, offset, bytes } = change
+                && path.starts_with("journal/")
+            {
+                let half = bytes[..bytes.len() / 2].to_vec();
+                let mut file = fs::read(self.directory.join(path))?;
+                write(&mut file, *offset, &half);
+                fs::write(self.directory.join(path), file)?;
+                self.push(Event::Change(Change::Write { path: path.clone(), offset: *offset, bytes: half }));
+            }
         }
         if self.dead.load(Ordering::Relaxed) {
             return Err(io::Error::other("this process was killed"));
@@ -273,17 +286,25 @@ fn whatever_a_power_cut_leaves_holds_all_that_was_acknowledged_and_nothing_half(
         directory: directory.clone(),
         events: Mutex::default(),
         killed_at: Mutex::default(),
+        last: Mutex::default(),
         dead: AtomicBool::new(false),
     });
     let observer: Arc<dyn Observer> = recorder.clone();
     // Lives that end in a kill, after which the next goes on with what is in the machine's memory, synced or not. The
-    // worst moments to be killed at are around the first and the last frame of a journal file.
-    const KILLS: [Moment; 5] = [
-        |change| matches!(change, Change::Sync { path } if path.starts_with("journal/")),
-        |change| matches!(change, Change::SyncDirectory { path } if path == "journal"),
-        |change| matches!(change, Change::Write { path, .. } if path.starts_with("journal/")),
-        |change| matches!(change, Change::Create { path } if path.starts_with("journal/")),
-        |change| matches!(change, Change::Write { path, .. } if path.starts_with("packs/")),
+    // worst moments to be killed at are around the first and the last frame of a journal file. The first of these leaves
+    // a torn frame, so that the next two begin a file.
+    const WRITTEN: Moment = |change, last| {
+        matches!(change, Change::Sync { path } if path.starts_with("journal/"))
+            && matches!(last, Some(Change::Write { path, .. }) if path.starts_with("journal/"))
+    };
+    const TORN: Moment = |change, _| matches!(change, Change::Write { path, .. } if path.starts_with("journal/"));
+    const KILLS: [Moment; 6] = [
+        TORN,
+        |change, _| matches!(change, Change::Create { path } if path.starts_with("journal/")),
+        |change, _| matches!(change, Change::SyncDirectory { path } if path == "journal"),
+        |change, _| matches!(change, Change::Sync { path } if path.starts_with("journal/")),
+        WRITTEN,
+        |change, _| matches!(change, Change::Write { path, .. } if path.starts_with("packs/")),
     ];
     let start = || {
         recorder.dead.store(false, Ordering::Relaxed);
@@ -293,13 +314,14 @@ fn whatever_a_power_cut_leaves_holds_all_that_was_acknowledged_and_nothing_half(
     for life in 0..3 {
         let repository = start();
         work(&repository, &recorder, life).unwrap();
-        *recorder.killed_at.lock().unwrap() = Some(KILLS[life as usize % 2 * 2]);
+        *recorder.killed_at.lock().unwrap() = Some([WRITTEN, TORN][life as usize % 2]);
         assert!(put_version(&repository, "unacknowledged", b"last words").is_err());
         drop(repository);
-        for killed_at in KILLS {
+        for (nth, killed_at) in KILLS.into_iter().enumerate() {
             let repository = start();
             *recorder.killed_at.lock().unwrap() = Some(killed_at);
-            assert!(put_version(&repository, "unacknowledged", b"first words").is_err());
+            let words = format!("first words, {life} {nth}");
+            assert!(put_version(&repository, "unacknowledged", words.as_bytes()).is_err(), "kill {nth} of life {life}");
         }
     }
     let events = recorder.events.lock().unwrap().clone();
