@@ -2,7 +2,6 @@
 
 use std::io::Write;
 
-use crate::text::printable;
 use serde_json::json;
 use stagewright::{Error, file::Problems, store::StoreError};
 

@@ -14,6 +14,9 @@ use super::{
 /// How many rows are asked for one by one.
 const SINGLE: usize = 25;
 
+/// Tables to be served, by what is strange about each.
+type Tables = fn(&Learned<'_>) -> Vec<(String, Frame)>;
+
 /// A state or weights, and what they make of a table.
 struct Learned<'a> {
     subject: &'a Subject<'a>,
@@ -58,7 +61,7 @@ pub(super) fn check(scene: &Scene<'_>, kind: StageKind, book: &mut Book<'_>) -> 
     book.note("finds its columns by name", by_name(&learned))?;
     book.note("does without the label when it serves", unlabelled(&learned))?;
     book.note("refuses rows without a column that it reads", missing(&learned))?;
-    let serve: [(&str, fn(&Learned<'_>) -> Vec<(String, Frame)>); 5] = [
+    let serve: [(&str, Tables); 5] = [
         ("serves no rows", |learned| vec![(String::new(), learned.table.take(&[]))]),
         ("serves words that training never saw", |learned| {
             vec![(String::new(), learned.table.map(&[LABEL], samples::unknown))]
