@@ -35,19 +35,20 @@ pub(super) fn build(work: &Work<'_>) -> Result<Vec<u8>, BuildError> {
     write(&place.join("go.work"), WORKSPACE)?;
     let wanted: Vec<String> =
         ["plugin"].into_iter().chain(kind.interfaces()).map(|name| name.replace('-', "_")).collect();
+    // The name that the bindings give to the first of the plugin's kinds: `KindFairnessChecker`.
+    let first = kind.interfaces().next().unwrap_or_default();
+    let words = first.split('-').map(|word| word[..1].to_uppercase() + &word[1..]);
+    let constant = format!("Kind{}", words.collect::<String>());
     for (path, text) in files("sdk/go/glue/") {
-        // One folder for each interface, and one for what they share: with reports or without.
-        let interface = path.split('/').next().unwrap_or_default();
-        let reports = if kind.reports() { "reports" } else { "no_reports" };
-        if interface == "bridge" || interface == reports || wanted.iter().any(|wanted| wanted == interface) {
-            let folder = match interface {
-                "bridge" => "bridge".to_owned(),
-                "reports" | "no_reports" => "bridge".to_owned(),
-                interface => format!("export_stagewright_stage_{interface}"),
-            };
-            let file = path.split_once('/').map_or(path, |(_, file)| file);
-            write(&place.join(folder).join(file.trim_end_matches(".txt")), text)?;
-        }
+        // One folder for each interface, and one for what they share; reports only where the world has them.
+        let (part, file) = path.split_once('/').unwrap_or((path, path));
+        let folder = match part {
+            "bridge" => "bridge".to_owned(),
+            "reports" if kind.reports() => "bridge".to_owned(),
+            part if wanted.iter().any(|wanted| wanted == part) => format!("export_stagewright_stage_{part}"),
+            _ => continue,
+        };
+        write(&place.join(folder).join(file.trim_end_matches(".txt")), text.replace("KindKIND", &constant))?;
     }
     let output = work.place("go.wasm");
     let mut command = Command::new(go);

@@ -1,0 +1,3 @@
+module stagewright
+
+go 1.25
