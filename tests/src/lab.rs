@@ -123,6 +123,7 @@ impl Lab {
         command.current_dir(self.path()).args(["--author", "ada"]).args(arguments).stdin(Stdio::null());
         // What surrounds the tests must not change what is said.
         command.env_remove("STAGEWRIGHT_LOG").env("NO_COLOR", "1").env("COLUMNS", "100");
+        command.env("XDG_CACHE_HOME", self.file(".cache"));
         command
     }
 

@@ -62,9 +62,12 @@ fn caught(guest: Vec<u8>, expected: Expect) {
 
 #[test]
 fn what_is_no_component_fits_no_world() {
-    caught(b"no component".to_vec(), expect![[r#"
+    caught(
+        b"no component".to_vec(),
+        expect![[r#"
         fits the world: this is not WebAssembly: it begins with \"no compo\"
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
@@ -104,10 +107,13 @@ fn whole_numbers_that_went_through_a_double_are_noticed() {
     );
     let globals = "(global $column (mut i32) (i32.const 0)) (global $at (mut i32) (i32.const 0))
         (global $end (mut i32) (i32.const 0))";
-    caught(guests::preprocessor(&body, globals), expect![[r#"
+    caught(
+        guests::preprocessor(&body, globals),
+        expect![[r#"
         gives the same however rows are cut into batches: output `table`: column `note`, row 100: note 100 against \0pte 100
         passes values through unchanged: column `count`: 9007199254740992 came out, where 9007199254740993 went in
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
@@ -121,35 +127,46 @@ fn a_result_that_depends_on_how_rows_arrive_is_noticed() {
         (call $give (i32.const 3076) (i32.const 1))
         (i32.store (i32.const 4096) (i32.const 2048)) (i32.store (i32.const 4100) (i32.const 4))
         (i32.store8 (i32.const 4112) (i32.const 1)) (f64.store (i32.const 4120) (f64.convert_i32_u (local.get $i)))";
-    caught(attacks::validator("", count), expect![[r#"
+    caught(
+        attacks::validator("", count),
+        expect![[r#"
         gives the same however rows are cut into batches: metric `the `: Some(1.0) against Some(120.0)
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
 fn a_stage_that_cannot_bear_an_empty_table_is_noticed() {
     let body = "(if (i64.eqz (call $rows (local.get $table))) (then unreachable))";
-    caught(attacks::validator("", body), expect![[r#"
+    caught(
+        attacks::validator("", body),
+        expect![[r#"
         takes no rows: the plugin crashed: wasm `unreachable` instruction executed
         takes missing columns: without any: the plugin crashed: wasm `unreachable` instruction executed
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
 fn parameters_that_nobody_checks_are_noticed() {
     let schema =
         r#"{"type":"object","properties":{"depth":{"type":"integer","description":"How deep.","default":"x"}}}"#;
-    caught(before::with_schema(schema), expect![[r#"
+    caught(
+        before::with_schema(schema),
+        expect![[r#"
         says what it does: its `doc` is empty
         describes its parameters: the default of `depth`, \"x\", does not fit: \"x\" is not of type \"integer\"
         refuses unknown parameters: `no-such-parameter = 1` is taken; say `invalid-parameter`
         refuses parameters of a wrong type: `depth = {\"no\":[\"such\",\"thing\"]}` is taken; say `invalid-parameter`
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
 fn features_that_break_the_layout_are_noticed() {
-    caught(guests::featurizer(), expect![[r#"
+    caught(
+        guests::featurizer(),
+        expect![[r#"
         takes missing values: the plugin returned a bad batch of features: column `x` (float64): row 2 has no value, and the column is not nullable
         takes columns without values: the label too: the plugin returned a bad batch of features: column `x` (float64): row 0 has no value, and the column is not nullable
         takes columns of other types: `number` of another type: the plugin returned a bad batch of features: column `x` (float64): offsets belong to text columns only
@@ -157,16 +174,20 @@ fn features_that_break_the_layout_are_noticed() {
         says which columns it reads and returns: it reads `x`, which it was never given
         refuses rows without a column that it reads: it says that it reads `x`, and does without; say `invalid-data`
         serves rows without values: the plugin returned a bad batch of features: column `x` (float64): row 0 has no value, and the column is not nullable
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
 fn weights_that_nobody_checks_and_predictions_that_are_none_are_noticed() {
-    caught(elsewhere::model("", ""), expect![[r#"
+    caught(
+        elsewhere::model("", ""),
+        expect![[r#"
         refuses a state that is damaged: an empty one is taken; say `invalid-state`
         says which columns it reads and returns: a predictor returns a column `prediction`
         serves rows without values: the plugin returned a bad batch of predictions: column `score` (float64): row 0 has no value, and the column is not nullable
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
@@ -224,4 +245,62 @@ fn the_table_of_checks_reads_well() {
 
         25 passed, 0 failed, 0 skipped
     "#]].assert_eq(&said.shown());
+}
+
+#[test]
+fn an_inspection_says_what_a_plugin_is_and_may_do_without_a_project() {
+    let lab = Lab::empty();
+    lab.write("copier.wasm", guests::copier());
+    expect![[r#"
+        copier.wasm
+          name         not said
+          version      not said
+          description  not said
+          licence      not said
+          authors      not said
+          source       not said
+          digest       [digest]
+          size         6.0 kB
+          exports      preprocessor
+          imports      stagewright:stage/tables@0.1.0, stagewright:stage/failures@0.1.0, stagewright:stage/datasets@0.1.0
+          may          read the tables that it is given, and write its outputs
+                       nothing else: no file, no network, no environment, no real clock
+
+        preprocessor: A table.
+          input table: A table.
+          output table: A table.
+    "#]].assert_eq(&lab.ok(&["plugin", "inspect", "copier.wasm"]).shown());
+    let shown = lab.ok(&["plugin", "inspect", component("split").to_str().expect("a path of text")]).out;
+    assert!(shown.contains("  by: \"hash\" or \"seed\" or \"time\" or \"stratified\" = \"hash\"\n"), "{shown}");
+}
+
+#[test]
+fn a_bench_measures_every_function() {
+    let lab = Lab::census();
+    let bench = |name: &str, arguments: &[&str]| {
+        let file = component(name);
+        lab.json(&[&["plugin", "bench", file.to_str().expect("a path of text")], arguments].concat())
+    };
+    for (name, functions) in [("tabular", &["fit", "transform"][..]), ("ridge-regression", &["train", "predict"])] {
+        let measured = bench(name, &[]);
+        for once in ["bytes", "compile_ms", "load_ms", "instantiate_us", "start_ms"] {
+            assert!(measured[once].as_f64().is_some_and(|figure| figure > 0.0), "{once}: {measured}");
+        }
+        let steps = measured["steps"].as_array().expect("it lists the functions");
+        assert_eq!(
+            steps.iter().map(|step| step["function"].as_str().unwrap_or_default()).collect::<Vec<_>>(),
+            functions
+        );
+        for step in steps {
+            assert_eq!((&step["rows"], &step["problem"]), (&1_000_000.into(), &Value::Null), "{step}");
+            assert!(step["rows_per_second"].as_f64().is_some_and(|figure| figure > 0.0), "{step}");
+            assert!(step["peak_memory"].as_u64().is_some_and(|bytes| bytes > 0), "{step}");
+        }
+    }
+    lab.write("text.wasm", "this is a text");
+    expect![[r#"
+        exit 2
+        error: text.wasm cannot be measured
+        caused by: this is not WebAssembly: it begins with "this is "
+    "#]].assert_eq(&lab.run(&["--quiet", "plugin", "bench", "text.wasm"]).refusal());
 }

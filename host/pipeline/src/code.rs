@@ -12,7 +12,7 @@ use stagewright_core::{
     Digest, Name, Schema, VersionRef, canonical,
     record::{PluginRecord, Used},
 };
-use stagewright_runtime::{CancelToken, Component, Metadata};
+use stagewright_runtime::{CancelToken, Component, Limits, Metadata, WorkerPool};
 use stagewright_store::{ArtifactKind, Version};
 
 use crate::{
@@ -88,6 +88,14 @@ pub fn add(project: &Project, path: &Path, name: Option<&Name>, message: &str) -
 /// # Errors
 /// The file is not a component of the contract.
 pub fn inspect_file(project: &Project, path: &Path) -> Result<(Component, PluginRecord)> {
+    inspect_with(&project.pool, &project.limits(), path)
+}
+
+/// The same without a project.
+///
+/// # Errors
+/// The file is not a component of the contract.
+pub fn inspect_with(pool: &WorkerPool, limits: &Limits, path: &Path) -> Result<(Component, PluginRecord)> {
     let size = fs::metadata(path).map_err(|source| Error::io("cannot read", path, source))?.len();
     if size > MOST_BYTES {
         return Err(Error::Invalid(format!(
@@ -96,9 +104,8 @@ pub fn inspect_file(project: &Project, path: &Path) -> Result<(Component, Plugin
         )));
     }
     let component = Component::new(fs::read(path).map_err(|source| Error::io("cannot read", path, source))?);
-    let inspection = project
-        .pool
-        .inspect_within(&component, &project.limits(), &CancelToken::new())
+    let inspection = pool
+        .inspect_within(&component, limits, &CancelToken::new())
         .map_err(|source| Error::Stage { what: format!("{} cannot be a plugin", path.display()), source })?;
     let plugin = PluginRecord {
         digest: component.digest(),

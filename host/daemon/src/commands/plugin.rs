@@ -1,16 +1,12 @@
-//! `plugin add`, `list`, `inspect`.
+//! `plugin add`, `list`, and the way to what other files do.
 
-use std::{fmt::Write, path::Path};
-
-use serde_json::{Value, json};
 use stagewright::{code, data, store::ArtifactKind};
-use stagewright_core::{VersionRef, record::PluginRecord};
 
 use super::Context;
 use crate::{
     args::PluginCommand,
     failure::{Failure, WRONG_INPUT},
-    text::{self, Columns, printable},
+    text::{self, Columns},
 };
 
 pub(crate) fn dispatch(context: &Context, command: PluginCommand) -> Result<(), Failure> {
@@ -65,50 +61,6 @@ pub(crate) fn dispatch(context: &Context, command: PluginCommand) -> Result<(), 
                 }
             })
         }
-        PluginCommand::Inspect { plugin } => {
-            let path = Path::new(&plugin);
-            if path.extension().is_some_and(|ending| ending == "wasm") || path.is_file() {
-                let (_, record) = code::inspect_file(&context.read()?, path)?;
-                return context.print(&record, |record| described(&plugin, record));
-            }
-            let wanted: VersionRef = plugin.parse()?;
-            let (version, record) = code::plugin(&context.read()?, &wanted)?;
-            let title = format!("{}@{}", version.name, version.number);
-            context.print(&json!({ "version": version, "plugin": record }), |_| described(&title, &record))
-        }
+        PluginCommand::Inspect { plugin } => super::inspect::inspect(context, &plugin),
     }
-}
-
-fn described(title: &str, record: &PluginRecord) -> String {
-    let mut text = format!("{title}\n  digest   {}\n  size     {}\n", record.digest, text::size(record.bytes));
-    for (name, value) in &record.metadata {
-        let _ = writeln!(text, "  {name:8} {}", printable(value));
-    }
-    let imports = match record.imports.as_slice() {
-        [] => "nothing".to_owned(),
-        imports => imports.join(", "),
-    };
-    let _ = writeln!(text, "  imports  {}", printable(&imports));
-    for stage in &record.stages {
-        let _ = writeln!(text, "\n{}: {}", stage.kind, printable(&stage.doc));
-        for (what, ports) in [("input", &stage.inputs), ("output", &stage.outputs)] {
-            for port in ports {
-                let optional = if port.optional { " (optional)" } else { "" };
-                let _ = writeln!(text, "  {what} {}{optional}: {}", printable(&port.name), printable(&port.doc));
-            }
-        }
-        let properties = stage.parameters.get("properties").and_then(Value::as_object);
-        let required = stage.parameters.get("required").and_then(Value::as_array).cloned().unwrap_or_default();
-        for (name, schema) in properties.into_iter().flatten() {
-            let default = schema.get("default").map(|default| format!(" = {default}")).unwrap_or_default();
-            let needed = if required.iter().any(|needed| needed == name) { " (required)" } else { "" };
-            let kind = match schema.get("type") {
-                Some(Value::String(kind)) => format!(": {kind}"),
-                _ => String::new(),
-            };
-            let doc = schema.get("description").and_then(Value::as_str).unwrap_or_default().replace('\n', " ");
-            let _ = writeln!(text, "  {name}{kind}{default}{needed}\n      {}", printable(&doc));
-        }
-    }
-    text
 }

@@ -73,7 +73,8 @@ fn figures(measured: &Measurements) -> String {
     format!("{}\n{}", once.text(), steps.text())
 }
 
-fn cache(context: &Context) -> Arc<dyn CompiledCache> {
+/// Where compiled code is kept.
+pub(crate) fn cache(context: &Context) -> Arc<dyn CompiledCache> {
     match surroundings::compiled(context.root()) {
         Some(directory) => Arc::new(DirCache::new(directory)),
         None => Arc::new(()),
