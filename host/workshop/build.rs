@@ -10,9 +10,11 @@ fn main() -> Result<(), Box<dyn Error>> {
         println!("cargo::rerun-if-changed={}", root.join(folder).display());
         list(&root, &root.join(folder), &mut table)?;
     }
-    println!("cargo::rerun-if-changed={}", root.join("Cargo.toml").display());
-    let manifest = root.join("Cargo.toml");
-    writeln!(table, "    (\"Cargo.toml\", include_str!({:?})),\n]", manifest)?;
+    for file in ["Cargo.toml", "Cargo.lock"] {
+        println!("cargo::rerun-if-changed={}", root.join(file).display());
+        writeln!(table, "    ({file:?}, include_str!({:?})),", root.join(file))?;
+    }
+    table.push(']');
     fs::write(Path::new(&std::env::var("OUT_DIR")?).join("files.rs"), table)?;
     Ok(())
 }

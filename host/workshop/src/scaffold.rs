@@ -251,6 +251,9 @@ pub fn create(folder: &Path, name: &Name, language: Language, kind: PluginKind) 
     }
     if language == Language::Rust {
         put("sdk/Cargo.toml".to_owned(), &rust_workspace().map_err(ScaffoldError::Sdk)?)?;
+        // Cargo drops what the plugin does not use; what it does use is what the SDK was tested with.
+        let lock = FILES.iter().find(|(path, _)| *path == "Cargo.lock").map_or("", |(_, text)| *text);
+        put("Cargo.lock".to_owned(), lock)?;
     }
     for (file, text) in contract::FILES {
         put(format!("wit/{file}"), text)?;
