@@ -4,18 +4,21 @@
 
 use std::{
     ffi::OsString,
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     time::{Duration, Instant},
 };
 
 use serde::Serialize;
 use stagewright_core::{
-    Digest, StageKind,
+    Batch, Digest, Schema, StageKind,
     stage::{Profile, StageInfo},
 };
 use stagewright_runtime::{
-    CancelToken, CompiledCache, Component, Flavour, Job, Limits, Measured, ModelParts, Outcome, StageError, Value,
-    Work, WorkerPool,
+    BoxError, CancelToken, CompiledCache, Component, Flavour, Input, Job, Limits, Measured, ModelParts, Outcome,
+    StageError, Table, Value, Work, WorkerPool,
 };
 
 use crate::conformance::{
@@ -278,8 +281,8 @@ impl Subject<'_> {
         }
     }
 
-    fn work(&self, function: &str, learned: &Arc<[u8]>, table: &Frame, cut: Cut) -> Work {
-        let (input, state) = (table.input(cut), Arc::clone(learned));
+    fn work(&self, function: &str, learned: &Arc<[u8]>, input: Input) -> Work {
+        let state = Arc::clone(learned);
         let sink = || Kept::default().sink();
         match (self.stage.kind, function) {
             (StageKind::Preprocessor, _) => {
@@ -294,7 +297,7 @@ impl Subject<'_> {
             (StageKind::Trainer, _) => Work::Train { training: input, validation: None },
             (StageKind::Predictor, _) => {
                 let predictor = (self.component.clone(), state);
-                let model = ModelParts { featurizers: Vec::new(), predictor, input: table.schema() };
+                let model = ModelParts { featurizers: Vec::new(), predictor, input: input.schema().clone() };
                 Work::Score { model, input, output: sink() }
             }
             (StageKind::Evaluator, _) => Work::Evaluate { scored: input, model: None },
@@ -306,12 +309,17 @@ impl Subject<'_> {
 
     fn step(&self, function: &'static str, learned: &Arc<[u8]>, shape: Shape) -> Result<Step, StageError> {
         let few = shape.table(FEW);
-        let with = |cut| median(|| Ok(self.run(self.work(function, learned, &few, cut))?.elapsed));
+        let with = |cut| median(|| Ok(self.run(self.work(function, learned, few.input(cut)))?.elapsed));
         let (one, many) = (with(Cut::Whole)?, with(Cut::Ones)?);
         let batch = many.saturating_sub(one).as_secs_f64() / (FEW - 1) as f64;
         let table = shape.table(ROWS);
         let bytes: usize = table.batch().bytes();
-        let outcome = self.run(self.work(function, learned, &table, Cut::Stored))?;
+        let watched = Arc::new(Watched { table: table.input(Cut::Stored), read: AtomicBool::new(false) });
+        let outcome = self.run(self.work(function, learned, Arc::clone(&watched) as Input))?;
+        if !watched.read.load(Ordering::Relaxed) {
+            let problem = "with these parameters it reads no rows: give it some by --with".to_owned();
+            return Ok(Step::without(self.stage.kind, function, problem));
+        }
         let seconds = outcome.elapsed.as_secs_f64().max(1e-9);
         Ok(Step {
             stage: self.stage.kind,
@@ -325,6 +333,31 @@ impl Subject<'_> {
             peak_memory: Some(outcome.peak_memory),
             problem: None,
         })
+    }
+}
+
+/// A table that knows whether anybody read it: whoever did not cannot be said to be fast.
+struct Watched {
+    table: Input,
+    read: AtomicBool,
+}
+
+impl Table for Watched {
+    fn schema(&self) -> &Schema {
+        self.table.schema()
+    }
+
+    fn rows(&self) -> u64 {
+        self.table.rows()
+    }
+
+    fn batches(&self) -> usize {
+        self.table.batches()
+    }
+
+    fn batch(&self, index: usize) -> Result<Batch, BoxError> {
+        self.read.store(true, Ordering::Relaxed);
+        self.table.batch(index)
     }
 }
 

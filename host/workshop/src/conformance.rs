@@ -8,6 +8,7 @@
 
 mod apply;
 mod description;
+mod exact;
 pub(crate) mod frame;
 pub(crate) mod guess;
 mod report;

@@ -1,7 +1,5 @@
 //! The promises of every kind of stage.
 
-use std::collections::BTreeSet;
-
 use serde_json::{Value, json};
 use stagewright_core::{
     StageKind,
@@ -10,11 +8,11 @@ use stagewright_core::{
 use stagewright_runtime::FailureKind;
 
 use super::{
-    Book, Broken, Error, apply,
-    frame::{Cut, Frame, Values},
+    Book, Broken, Error, apply, exact,
+    frame::{Cut, Frame},
     guess::{self, Parameters},
     report,
-    samples::{self, LABEL, Strange},
+    samples::{self, Strange},
     subject::{Made, Subject, Trouble, Way},
 };
 
@@ -52,7 +50,7 @@ pub(super) fn check(
         book.note(strange.name, survives(&scene, &strange))?;
     }
     match stage.kind {
-        StageKind::Preprocessor | StageKind::Featurizer => exact(&scene, book)?,
+        StageKind::Preprocessor | StageKind::Featurizer => exact::check(&scene, book)?,
         StageKind::Trainer => {}
         _ => reports(&scene, book)?,
     }
@@ -292,99 +290,4 @@ fn survives(scene: &Scene<'_>, strange: &Strange) -> Result<String, Broken> {
 fn reports(scene: &Scene<'_>, book: &mut Book<'_>) -> Result<(), Error> {
     let Made::Report(made) = &scene.made else { return Ok(()) };
     book.note("reports what makes sense", report::check(made, scene.table.rows()))
-}
-
-/// What passes through comes out as it went in: whole numbers beyond 2^53 are where languages with one kind of number
-/// give themselves away.
-fn exact(scene: &Scene<'_>, book: &mut Book<'_>) -> Result<(), Error> {
-    let name = "passes values through unchanged";
-    let passed: Vec<String> = passed_through(&scene.table, &scene.made);
-    let labelled = scene.table.clone().with(LABEL, Values::Ints((0..scene.table.rows() as i64).map(Some).collect()));
-    let mut tables = Vec::new();
-    if !passed.is_empty() {
-        tables.push((passed, scene.table.map(&[], samples::large)));
-    }
-    // A featurizer passes only the label through.
-    if scene.stage.kind == StageKind::Featurizer
-        && let Ok(made) = scene.run(&labelled, Way::USUAL)
-    {
-        let passed = passed_through(&labelled, &made);
-        let only =
-            labelled.clone().with(LABEL, samples::large(labelled.column(LABEL).unwrap_or(&Values::Ints(vec![]))));
-        tables.extend(Some((passed, only)).filter(|(passed, _)| !passed.is_empty()));
-    }
-    if tables.is_empty() {
-        book.skip(name, "no column comes out as it went in");
-        return Ok(());
-    }
-    let mut columns = BTreeSet::new();
-    let look = || {
-        for (passed, table) in &tables {
-            let made = match scene.run(table, Way::USUAL) {
-                Ok(made) => made,
-                Err(trouble) => {
-                    polite(trouble, "large numbers")?;
-                    continue;
-                }
-            };
-            for column in passed {
-                if let Some((before, after)) = changed(table, &made, column) {
-                    return Err(Broken::because(format!(
-                        "column `{column}`: {after} came out, where {before} went in"
-                    )));
-                }
-                columns.insert(column.clone());
-            }
-        }
-        Ok(columns.into_iter().collect::<Vec<_>>().join(", "))
-    };
-    book.note(name, look())
-}
-
-/// The columns that a stage gives back with values of the same name and type.
-fn passed_through(table: &Frame, made: &Made) -> Vec<String> {
-    let names = table.0.iter().map(|(name, _)| name.clone());
-    names.filter(|name| gives_back(made, name, table) && changed(table, made, name).is_none()).collect()
-}
-
-fn written(made: &Made) -> Vec<Frame> {
-    match made {
-        Made::Tables(tables) => tables.iter().map(|(_, table)| table.frame()).collect(),
-        Made::Applied { result, .. } => vec![result.frame()],
-        _ => Vec::new(),
-    }
-}
-
-fn gives_back(made: &Made, column: &str, table: &Frame) -> bool {
-    let Some(before) = table.column(column) else { return false };
-    written(made)
-        .iter()
-        .any(|frame| frame.column(column).is_some_and(|after| after.column_type() == before.column_type()))
-}
-
-/// A value of the column that went in, and one that came out in its place.
-fn changed(table: &Frame, made: &Made, column: &str) -> Option<(String, String)> {
-    let before = table.column(column)?;
-    let known: BTreeSet<Option<String>> = before.shown().into_iter().collect();
-    for frame in written(made) {
-        let Some(after) = frame.column(column).filter(|after| after.column_type() == before.column_type()) else {
-            continue;
-        };
-        if let Some(strange) = after.shown().into_iter().find(|value| !known.contains(value)) {
-            let text = |value: Option<String>| value.unwrap_or_else(|| "no value".to_owned());
-            return Some((text(nearest_to(&known, strange.as_deref())), text(strange)));
-        }
-    }
-    None
-}
-
-/// The value that was probably meant: the nearest number, or else the text with the longest beginning in common.
-fn nearest_to(known: &BTreeSet<Option<String>>, strange: Option<&str>) -> Option<String> {
-    let strange = strange?;
-    if let Ok(number) = strange.parse::<i128>() {
-        let distance = |value: &&String| value.parse::<i128>().map_or(i128::MAX, |value| (value - number).abs());
-        return known.iter().flatten().min_by_key(distance).cloned();
-    }
-    let common = |value: &&String| value.bytes().zip(strange.bytes()).take_while(|(one, other)| one == other).count();
-    known.iter().flatten().max_by_key(common).cloned()
 }
