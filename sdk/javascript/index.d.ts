@@ -90,9 +90,10 @@ export const context: {
   cancelled(): boolean;
 };
 
+type Kind = "string" | "number" | "integer" | "boolean" | "array";
 /** A parameter: a JSON Schema, of which these words are checked here too. */
 export interface Parameter {
-  type?: "string" | "number" | "integer" | "boolean" | "array";
+  type?: Kind | readonly [Kind, "null"];
   description: string;
   default?: unknown;
   enum?: readonly string[];
@@ -106,9 +107,11 @@ type Of<P> = P extends { enum: readonly (infer Word)[] }
   ? Word
   : P extends { type: "array"; items: { type: infer Kind } }
     ? One<Kind>[]
-    : P extends { type: infer Kind }
-      ? One<Kind>
-      : unknown;
+    : P extends { type: readonly [infer Kind, "null"] }
+      ? One<Kind> | null
+      : P extends { type: infer Kind }
+        ? One<Kind>
+        : unknown;
 export type Parameters<S> = { readonly [Name in keyof S]: Of<S[Name]> };
 
 export interface Port {

@@ -20,6 +20,7 @@ function fits(value, rule) {
   const kind = kindOf(value);
   const known = kinds.includes(kind) || (kind === "number" && kinds.includes("integer") && Number.isInteger(value));
   if (!known && rule.type) return false;
+  if (value === null) return true;
   if (value < rule.minimum || value > rule.maximum) return false;
   return kind !== "array" || !rule.items || value.every((one) => fits(one, rule.items));
 }

@@ -118,12 +118,19 @@ impl Lab {
         self.said(child.wait_with_output().expect("stagewright ends"))
     }
 
+    #[expect(clippy::disallowed_methods, reason = "a story is told in the environment of whoever tells it")]
     fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(binary());
         command.current_dir(self.path()).args(["--author", "ada"]).args(arguments).stdin(Stdio::null());
         // What surrounds the tests must not change what is said.
         command.env_remove("STAGEWRIGHT_LOG").env("NO_COLOR", "1").env("COLUMNS", "100");
         command.env("XDG_CACHE_HOME", self.file(".cache"));
+        // Other languages' tools, where `cargo test-all` could install them, and one place for what cargo builds.
+        let toolchains = target().0.join("toolchains");
+        let path = std::env::var_os("PATH").unwrap_or_default();
+        let tools = [toolchains.join("python/bin"), toolchains.join("node/node_modules/.bin")];
+        let path = std::env::join_paths(tools.into_iter().chain(std::env::split_paths(&path)));
+        command.env("PATH", path.expect("folders without a colon")).env("CARGO_TARGET_DIR", toolchains.join("rust"));
         command
     }
 

@@ -7,6 +7,7 @@ mod guests;
 mod hostile;
 mod interruption;
 mod lifecycle;
+mod polyglot;
 mod program;
 mod refusals;
 mod repositories;

@@ -54,6 +54,7 @@ pub(crate) fn toolbox() -> stagewright_workshop::build::Toolbox {
     stagewright_workshop::build::Toolbox {
         path: std::env::split_paths(&path).collect(),
         home: std::env::var_os("HOME").map(std::path::PathBuf::from),
+        cargo_target: std::env::var_os("CARGO_TARGET_DIR").map(std::path::PathBuf::from),
     }
 }
 

@@ -7,6 +7,7 @@
 mod command;
 mod component;
 mod demo;
+mod languages;
 mod plugins;
 mod stories;
 mod toolchain;

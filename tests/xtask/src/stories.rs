@@ -4,7 +4,7 @@ use anyhow::Result;
 
 use crate::{
     command::{cargo, run},
-    plugins,
+    languages, plugins,
     toolchain::Choice,
     workspace::Workspace,
 };
@@ -13,6 +13,7 @@ use crate::{
 pub(crate) fn run_all(workspace: &Workspace, arguments: &[String]) -> Result<()> {
     plugins::build_all(workspace, Choice::Any)?;
     build_host(workspace)?;
+    languages::install(workspace)?;
     run(cargo().current_dir(&workspace.root).args(["test", "--release", "--workspace", "--locked"]).args(arguments))
 }
 

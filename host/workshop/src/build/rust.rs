@@ -40,7 +40,7 @@ pub(super) fn build(work: Work<'_>) -> Result<Vec<u8>, BuildError> {
     manifest.licence = manifest.licence.take().or_else(|| says("license"));
     manifest.source = manifest.source.take().or_else(|| says("repository"));
 
-    let built = work.folder.join(super::WORK).join("rust");
+    let built = work.toolbox.cargo_target.clone().unwrap_or_else(|| work.place("rust"));
     let (mut command, linker) = match has_target(&work)? {
         true => (Command::new(&cargo), None),
         false => distribution(&work)?,

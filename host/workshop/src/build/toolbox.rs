@@ -18,6 +18,8 @@ pub struct Toolbox {
     pub path: Vec<PathBuf>,
     /// The user's home.
     pub home: Option<PathBuf>,
+    /// Where cargo builds; by default in the plugin's folder.
+    pub cargo_target: Option<PathBuf>,
 }
 
 impl Toolbox {

@@ -3,8 +3,8 @@ import { InvalidParameter, Table, preprocessor } from "stagewright";
 export default preprocessor({
   doc: "Moves numbers that lie outside of a range to its nearer end.",
   parameters: {
-    low: { type: "number", description: "The smallest value that stays as it is.", default: -1000000 },
-    high: { type: "number", description: "The largest value that stays as it is.", default: 1000000 },
+    low: { type: ["number", "null"], description: "The smallest value that stays as it is; none, if absent.", default: null },
+    high: { type: ["number", "null"], description: "The largest value that stays as it is; none, if absent.", default: null },
     columns: {
       type: "array",
       items: { type: "string" },
@@ -13,7 +13,8 @@ export default preprocessor({
     },
   },
 
-  prepare(inputs, outputs, { low, high, columns }) {
+  prepare(inputs, outputs, { columns, ...bounds }) {
+    const [low, high] = [bounds.low ?? -Infinity, bounds.high ?? Infinity];
     if (low > high) throw new InvalidParameter(`\`low\` (${low}) is above \`high\` (${high})`);
     const { table: reader } = inputs;
     const { table: writer } = outputs;
