@@ -151,7 +151,7 @@ impl PluginKind {
     /// The stage interfaces that its world exports.
     pub(crate) fn interfaces(self) -> impl Iterator<Item = &'static str> {
         let all: &[&str] = if self == Self::Model { &["trainer", "predictor"] } else { &[self.word()] };
-        all.to_vec().into_iter()
+        all.iter().copied()
     }
 
     /// Whether it returns a report.
