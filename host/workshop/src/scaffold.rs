@@ -150,8 +150,8 @@ impl PluginKind {
 
     /// The stage interfaces that its world exports.
     pub(crate) fn interfaces(self) -> impl Iterator<Item = &'static str> {
-        let all: &[&str] = if self == Self::Model { &["trainer", "predictor"] } else { &[self.word()] };
-        all.iter().copied()
+        let (first, second) = if self == Self::Model { ("trainer", Some("predictor")) } else { (self.word(), None) };
+        std::iter::once(first).chain(second)
     }
 
     /// Whether it returns a report.
