@@ -68,6 +68,14 @@ impl Failure {
     }
 }
 
+/// What clap says is wrong, on one line, without its reminders of usage and help.
+pub(crate) fn without_usage(said: &str) -> String {
+    let said = said.strip_prefix("error: ").unwrap_or(said);
+    let lines = said.lines().map(str::trim).take_while(|line| !line.starts_with("Usage:"));
+    let lines: Vec<&str> = lines.filter(|line| !line.is_empty() && !line.starts_with("For more information")).collect();
+    lines.join("; ")
+}
+
 fn of_store(error: &StoreError) -> u8 {
     match error {
         StoreError::NotOpened(why) => of_store(why),

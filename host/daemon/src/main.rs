@@ -20,7 +20,10 @@ use self::{
 };
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => return not_understood(&error),
+    };
     if matches!(cli.command, Command::Worker) {
         return match stagewright::runtime::worker::serve() {
             Ok(()) => ExitCode::SUCCESS,
@@ -35,6 +38,18 @@ fn main() -> ExitCode {
             ExitCode::from(failure.code)
         }
     }
+}
+
+/// Tells what clap makes of a command line that it does not understand: help and version, too, come as errors.
+fn not_understood(error: &clap::Error) -> ExitCode {
+    let code = u8::try_from(error.exit_code()).unwrap_or(failure::WRONG_INPUT);
+    if error.use_stderr() && std::env::args_os().any(|argument| argument == "--json") {
+        Failure::new(code, failure::without_usage(&error.render().to_string())).tell(true);
+    } else {
+        // Where even this cannot be written, nobody is listening.
+        let _ = error.print();
+    }
+    ExitCode::from(code)
 }
 
 fn dispatch(cli: Cli) -> Result<(), Failure> {

@@ -1,6 +1,9 @@
 //! More than two classes: what can be said from labels and predictions alone.
 
-use crate::confusion::ratio;
+use crate::confusion::{Confusion, ratio};
+
+/// The number of measures over all classes.
+pub const CLASS_MEASURES: usize = 13;
 
 /// How often each class was predicted as each.
 #[derive(Clone, Debug, PartialEq)]
@@ -21,6 +24,8 @@ pub struct ClassMeasures {
     pub f1: f64,
     /// The weight of the rows of the class.
     pub weight: f64,
+    /// The right and wrong decisions, with the class as the positive one.
+    pub confusion: Confusion,
 }
 
 impl ClassConfusion {
@@ -42,17 +47,23 @@ impl ClassConfusion {
     /// The measures of one class against all others.
     pub fn of_class(&self, class: usize) -> ClassMeasures {
         let (labelled, predicted, both) = (self.labelled(class), self.predicted(class), self.weight(class, class));
+        let (false_positives, false_negatives) = (predicted - both, labelled - both);
+        let total: f64 = self.weights.iter().sum();
+        let true_negatives = total - both - false_positives - false_negatives;
+        let confusion = Confusion { true_positives: both, false_positives, true_negatives, false_negatives };
         ClassMeasures {
-            precision: ratio(both, predicted),
-            recall: ratio(both, labelled),
-            f1: ratio(2.0 * both, labelled + predicted),
+            precision: confusion.precision(),
+            recall: confusion.recall(),
+            f1: confusion.f1(),
             weight: labelled,
+            confusion,
         }
     }
 
     /// The measures over all classes by name, in a fixed order. NaN is undefined. Means over classes leave out classes
-    /// that no label has; a class that has labels but no predictions makes the mean precision undefined.
-    pub fn named(&self) -> [(&'static str, f64); 9] {
+    /// that no label has; a class that has labels but no predictions makes the mean precisions undefined. Micro means
+    /// count each row once for its label and once for its prediction, so that all three are the accuracy.
+    pub fn named(&self) -> [(&'static str, f64); CLASS_MEASURES] {
         let total: f64 = self.weights.iter().sum();
         let right: f64 = (0..self.classes).map(|class| self.weight(class, class)).sum();
         let chance: f64 = (0..self.classes).map(|class| self.labelled(class) * self.predicted(class)).sum();
@@ -63,15 +74,22 @@ impl ClassConfusion {
         let present: Vec<ClassMeasures> =
             (0..self.classes).map(|class| self.of_class(class)).filter(|measures| measures.weight > 0.0).collect();
         let mean = |value: fn(&ClassMeasures) -> f64| ratio(present.iter().map(value).sum(), present.len() as f64);
-        let weighted = ratio(present.iter().map(|measures| measures.f1 * measures.weight).sum(), total);
+        let weighted = |value: fn(&ClassMeasures) -> f64| {
+            ratio(present.iter().map(|measures| value(measures) * measures.weight).sum(), total)
+        };
+        let accuracy = ratio(right, total);
         [
-            ("accuracy", ratio(right, total)),
+            ("accuracy", accuracy),
             ("balanced-accuracy", mean(|measures| measures.recall)),
             ("precision-macro", mean(|measures| measures.precision)),
             ("recall-macro", mean(|measures| measures.recall)),
             ("f1-macro", mean(|measures| measures.f1)),
-            ("f1-micro", ratio(right, total)),
-            ("f1-weighted", weighted),
+            ("precision-micro", accuracy),
+            ("recall-micro", accuracy),
+            ("f1-micro", accuracy),
+            ("precision-weighted", weighted(|measures| measures.precision)),
+            ("recall-weighted", weighted(|measures| measures.recall)),
+            ("f1-weighted", weighted(|measures| measures.f1)),
             ("matthews-correlation", ratio(right * total - chance, spread)),
             ("cohen-kappa", ratio(right * total - chance, total * total - chance)),
         ]
@@ -115,10 +133,16 @@ mod tests {
             binary.add(label == 1, prediction == 1, weight);
         }
         let named = classes.named();
+        let value = |name| named.iter().find(|(own, _)| *own == name).unwrap().1;
         let expected =
             [binary.accuracy(), binary.balanced_accuracy(), binary.matthews_correlation(), binary.cohen_kappa()];
-        for (found, expected) in [named[0].1, named[1].1, named[7].1, named[8].1].into_iter().zip(expected) {
+        for (found, expected) in ["accuracy", "balanced-accuracy", "matthews-correlation", "cohen-kappa"]
+            .map(value)
+            .into_iter()
+            .zip(expected)
+        {
             assert!((found - expected).abs() < 1e-12, "{found} and {expected}");
         }
+        assert_eq!(classes.of_class(1).confusion, binary);
     }
 }

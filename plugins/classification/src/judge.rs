@@ -4,9 +4,10 @@ use stagewright_stage::{Failure, Figure, Finding, Label, Metric, Report, Severit
 
 use crate::bootstrap::{Estimate, Settings, estimate};
 use crate::categories::{Categories, Classes, Kind};
-use crate::classes::ClassConfusion;
+use crate::classes::{CLASS_MEASURES, ClassConfusion};
 use crate::figures;
 use crate::measures::{Outcome, Sample};
+use crate::probabilities::{Labelled, Probabilities};
 
 /// A label with more classes than this is not one.
 const MOST_CLASSES: usize = 100;
@@ -28,6 +29,8 @@ pub struct Scored {
     pub labels: Categories,
     /// The probabilities that the model gave, NaN where it gave none; none if there is no such column.
     pub scores: Option<Vec<f64>>,
+    /// Where classes are many, the probability of each that the model gave one, by its name.
+    pub class_scores: Vec<(String, Vec<f64>)>,
     /// The labels that the model gave, if there is such a column.
     pub predictions: Option<Categories>,
     /// What each row counts for; 1 if none.
@@ -146,7 +149,7 @@ struct Judge<'scored, Random, KeepOn> {
     report: Report,
 }
 
-impl<Random: FnMut() -> u64, KeepOn: Fn() -> bool> Judge<'_, Random, KeepOn> {
+impl<'scored, Random: FnMut() -> u64, KeepOn: Fn() -> bool> Judge<'scored, Random, KeepOn> {
     fn binary(&mut self, classes: &Classes, positive: String) -> Result<(), Failure> {
         let code = classes.names.iter().position(|name| *name == positive).map_or(u32::MAX, |place| place as u32);
         let threshold = self.rules.threshold;
@@ -242,15 +245,17 @@ impl<Random: FnMut() -> u64, KeepOn: Fn() -> bool> Judge<'_, Random, KeepOn> {
             )));
         }
         let rows = self.rows(classes, |place| classes.predictions[place])?;
-        let whole = self.measure_classes(classes, &rows, &[]);
+        let scores = self.class_scores(classes, &rows);
+        let whole = self.measure_classes(classes, &rows, scores.as_deref(), &[]);
         for Slice { labels, rows } in self.slices(&rows)? {
-            self.measure_classes(classes, &rows, &labels);
+            self.measure_classes(classes, &rows, scores.as_deref(), &labels);
         }
         for (class, name) in classes.names.iter().enumerate() {
             let measures = whole.of_class(class);
             let labels = labels(&[("class", name)]);
             let support = Some(rows.iter().filter(|row| row.label as usize == class).count() as u64);
-            for (name, value) in [("precision", measures.precision), ("recall", measures.recall), ("f1", measures.f1)] {
+            let shares = [("precision", measures.precision), ("recall", measures.recall), ("f1", measures.f1)];
+            for (name, value) in measures.confusion.counts().into_iter().chain(shares) {
                 self.report.metrics.push(metric(name, &labels, value, None, support));
             }
         }
@@ -345,7 +350,45 @@ impl<Random: FnMut() -> u64, KeepOn: Fn() -> bool> Judge<'_, Random, KeepOn> {
         self.add(&estimates, rows, labels);
     }
 
-    fn measure_classes(&mut self, classes: &Classes, rows: &[Row], labels: &[Label]) -> ClassConfusion {
+    /// The probabilities of each class that has rows; none, and a word about it, where one has none.
+    fn class_scores(&mut self, classes: &Classes, rows: &[Row]) -> Option<Vec<&'scored [f64]>> {
+        let scored = self.scored;
+        if scored.class_scores.is_empty() {
+            let message = "there are no scores of each class: what ranks or weighs them is undefined";
+            self.tell(Severity::Info, &[], message.to_owned());
+            return None;
+        }
+        let mut scores: Vec<&[f64]> = Vec::new();
+        for (class, name) in classes.names.iter().enumerate() {
+            let column = scored.class_scores.iter().find(|(own, _)| own == name);
+            let labelled = || rows.iter().any(|row| row.label as usize == class);
+            if column.is_none() && labelled() {
+                let message =
+                    format!("the model gives no score to the class `{name}`: what ranks or weighs scores is undefined");
+                self.tell(Severity::Warning, &[], message);
+                return None;
+            }
+            scores.push(column.map_or(&[], |(_, scores)| scores));
+        }
+        let improbable = |row: &Row| {
+            scores.iter().filter(|scores| !scores.is_empty()).any(|scores| !(0.0..=1.0).contains(&scores[row.place]))
+        };
+        if rows.iter().any(improbable) {
+            let message =
+                "some scores are missing or not between 0 and 1: what takes them for probabilities is undefined";
+            self.tell(Severity::Warning, &[], message.to_owned());
+            return None;
+        }
+        Some(scores)
+    }
+
+    fn measure_classes(
+        &mut self,
+        classes: &Classes,
+        rows: &[Row],
+        scores: Option<&[&[f64]]>,
+        labels: &[Label],
+    ) -> ClassConfusion {
         let count = |multiplicity: &dyn Fn(usize) -> f64| {
             let mut confusion = ClassConfusion::new(classes.names.len());
             for (index, row) in rows.iter().enumerate() {
@@ -353,12 +396,29 @@ impl<Random: FnMut() -> u64, KeepOn: Fn() -> bool> Judge<'_, Random, KeepOn> {
             }
             confusion
         };
-        let observed = count(&|_| 1.0);
-        let resample = |counts: &[u32]| count(&|index| f64::from(counts[index])).named();
+        let probabilities = scores.map(|scores| {
+            let labelled = |row: &Row| Labelled { class: row.label as usize, weight: row.weight };
+            let of_rows = |scores: &&[f64]| match scores.is_empty() {
+                true => vec![0.0; rows.len()],
+                false => rows.iter().map(|row| scores[row.place]).collect(),
+            };
+            Probabilities::new(rows.iter().map(labelled).collect(), scores.iter().map(of_rows).collect())
+        });
+        let measured = |multiplicity: &dyn Fn(usize) -> f64| {
+            let mut named = [("", f64::NAN); CLASS_MEASURES + 2];
+            named[..CLASS_MEASURES].copy_from_slice(&count(multiplicity).named());
+            let of = |measure: fn(&Probabilities, &dyn Fn(usize) -> f64) -> f64| {
+                probabilities.as_ref().map_or(f64::NAN, |probabilities| measure(probabilities, multiplicity))
+            };
+            named[CLASS_MEASURES] = ("roc-auc-macro", of(Probabilities::roc_auc_macro));
+            named[CLASS_MEASURES + 1] = ("log-loss", of(Probabilities::log_loss));
+            named
+        };
+        let resample = |counts: &[u32]| measured(&|index| f64::from(counts[index]));
         let estimates =
-            estimate(observed.named(), rows.len(), self.rules.bootstrap, self.random, &self.keep_on, resample);
+            estimate(measured(&|_| 1.0), rows.len(), self.rules.bootstrap, self.random, &self.keep_on, resample);
         self.add(&estimates, rows.len(), labels);
-        observed
+        count(&|_| 1.0)
     }
 
     fn add(&mut self, estimates: &[Estimate], rows: usize, labels: &[Label]) {

@@ -1,6 +1,7 @@
 //! Evaluates a classifier, with seeded bootstrap intervals and figures.
 //!
-//! `evaluate` reads columns, [`judge`] says what counts and is told, [`measures`] and [`classes`] measure. No crate
+//! `evaluate` reads columns, [`judge`] says what counts and is told, [`measures`], [`classes`] and
+//! [`probabilities`] measure. No crate
 //! computes these measures over resamples of rows that stay sorted, which is what makes a thousand of them cheap.
 
 pub mod bootstrap;
@@ -12,6 +13,7 @@ pub mod figures;
 pub mod judge;
 pub mod measures;
 pub mod parameters;
+pub mod probabilities;
 
 use stagewright_stage::rand::Rng;
 use stagewright_stage::{Evaluator, Failure, Model, Reader, Report, context};

@@ -12,7 +12,7 @@ pub const CALIBRATION_BINS: usize = 10;
 pub const MEASURES: usize = 15;
 
 /// The smallest distance of a probability from 0 and 1 in the log loss.
-const CLIP: f64 = f64::EPSILON;
+pub(crate) const CLIP: f64 = f64::EPSILON;
 
 /// A row that can be judged.
 #[derive(Clone, Copy, Debug, PartialEq)]

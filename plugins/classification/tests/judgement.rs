@@ -32,6 +32,7 @@ fn scored(labels: &[Option<&str>], scores: &[f64]) -> Scored {
         label: "income".to_owned(),
         labels: texts(labels.iter().copied()),
         scores: Some(scores.to_vec()),
+        class_scores: Vec::new(),
         predictions: None,
         weights: None,
         slices: Vec::new(),
@@ -204,7 +205,30 @@ fn more_than_two_classes_are_judged_class_by_class() {
     assert_eq!(value(&report, "accuracy", None), Some(0.75));
     assert_eq!(value(&report, "recall", Some("c")), Some(0.5));
     assert_eq!(value(&report, "precision", Some("b")), Some(0.5));
+    assert_eq!(value(&report, "false-positives", Some("b")), Some(1.0));
+    assert_eq!(value(&report, "precision-weighted", None), Some(0.875));
+    assert_eq!(value(&report, "log-loss", None), None);
     assert_eq!(report.figures.len(), 1);
+}
+
+#[test]
+fn scores_of_each_class_are_weighed_and_a_class_without_any_leaves_that_undefined() {
+    let class = |name: &str, scores: [f64; 3]| (name.to_owned(), scores.to_vec());
+    let mut rows = Scored {
+        scores: None,
+        class_scores: vec![class("a", [0.5, 0.2, 0.1]), class("b", [0.3, 0.5, 0.4]), class("c", [0.2, 0.3, 0.5])],
+        predictions: Some(texts([Some("a"), Some("b"), Some("c")])),
+        ..scored(&[Some("a"), Some("b"), Some("c")], &[])
+    };
+    let report = run(&rows, &rules()).unwrap();
+    let loss = value(&report, "log-loss", None).unwrap();
+    assert!((loss - 2.0_f64.ln()).abs() < 1e-12, "{loss}");
+    assert_eq!(value(&report, "roc-auc-macro", None), Some(1.0));
+    rows.class_scores.pop();
+    let report = run(&rows, &rules()).unwrap();
+    assert_eq!((value(&report, "log-loss", None), value(&report, "accuracy", None)), (None, Some(1.0)));
+    let expected = "the model gives no score to the class `c`: what ranks or weighs scores is undefined";
+    assert!(messages(&report).contains(&expected), "{:?}", messages(&report));
 }
 
 #[test]
