@@ -1,16 +1,19 @@
-//! Logistic regression of two classes: `l2/2 · ||w||² + Σ logloss`, minimised to the last digits by Newton's method.
+//! Logistic regression: `l2/2 · ||w||² + Σ logloss`, minimised to the last digits by Newton's method.
 //!
 //! The solver is the SDK's Cholesky over a matrix that keeps indicators as places: optimization libraries bring threads
 //! and dense matrices, and stop earlier.
 
+pub mod multinomial;
 pub mod newton;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use stagewright_stage::design::Encoding;
+use stagewright_stage::several::Several;
 use stagewright_stage::{Failure, Field, Predictor, Reader, Series, Table, Trainer, Values, context, label, state};
 
-use newton::{End, Fit, Next, Problem};
+use multinomial::{Multinomial, Softmax};
+use newton::{Binary, End, Fit, Next};
 
 /// What the pipeline's author may set.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
@@ -45,6 +48,18 @@ impl Default for Parameters {
     }
 }
 
+impl Parameters {
+    fn check(&self) -> Result<(), Failure> {
+        if !(self.l2.is_finite() && self.l2 >= 0.0) {
+            return Err(Failure::invalid_parameter(format!("`l2` is {}; it must be 0 or more", self.l2)));
+        }
+        if self.max_iterations == 0 {
+            return Err(Failure::invalid_parameter("`max-iterations` is 0; it must be 1 or more"));
+        }
+        Ok(())
+    }
+}
+
 /// A linear model of a probability, as it is saved.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -64,13 +79,8 @@ pub fn fit(
     parameters: &Parameters,
     step: impl FnMut(u32, f64) -> Next,
 ) -> Result<(Weights, Fit), Failure> {
-    let Parameters { l2, max_iterations: iterations, .. } = *parameters;
-    if !(l2.is_finite() && l2 >= 0.0) {
-        return Err(Failure::invalid_parameter(format!("`l2` is {l2}; it must be 0 or more")));
-    }
-    if iterations == 0 {
-        return Err(Failure::invalid_parameter("`max-iterations` is 0; it must be 1 or more"));
-    }
+    let Parameters { l2, max_iterations, .. } = *parameters;
+    parameters.check()?;
     let label = table.column(&parameters.label)?;
     let label::Binary { positive, classes } = label::binary(label, parameters.positive.as_ref())?;
     let features: Vec<&Series> = table.columns().iter().filter(|column| column.name != label.name).collect();
@@ -82,17 +92,69 @@ pub fn fit(
     let (means, mut scales) = moments(&features);
     design.subtract(&means);
     scales.resize(design.width(), 1.0);
-    let problem = Problem { design: &design, positive: &positive, constant, scales: &scales, l2, iterations };
-    let fit = newton::minimise(&problem, step)?;
+    let problem = Binary { design: &design, positive: &positive, constant, scales: &scales, l2 };
+    let fit = newton::minimise(&problem, problem.start(), max_iterations, step)?;
+    refuse_separation(l2, &fit)?;
+    let mut weights = fit.weights.clone();
+    weights[constant] -= means.iter().zip(&weights).map(|(mean, weight)| mean * weight).sum::<f64>();
+    Ok((Weights { encoding, classes, weights }, fit))
+}
+
+/// Fits a model of more than two classes to all columns of the table but the label, as [`fit`] does of two.
+pub fn fit_several(
+    table: &Table,
+    parameters: &Parameters,
+    step: impl FnMut(u32, f64) -> Next,
+) -> Result<(Multinomial, Fit), Failure> {
+    let Parameters { l2, max_iterations, .. } = *parameters;
+    parameters.check()?;
+    if parameters.positive.is_some() {
+        return Err(Failure::invalid_parameter("`positive` is for labels of two classes; this one has more"));
+    }
+    let label = table.column(&parameters.label)?;
+    let (classes, codes) = Several::read(label, MOST_CLASSES)?;
+    let features: Vec<&Series> = table.columns().iter().filter(|column| column.name != label.name).collect();
+    label::refuse_leaks(&features, label, None)?;
+    let encoding = Encoding::learn(&features)?;
+    let (constant, count) = (encoding.constant(), classes.0.len());
+    if encoding.width() * count > MOST_WEIGHTS {
+        return Err(Failure::invalid_data(format!(
+            "{count} classes of {} columns make {} weights, of which this trainer takes {MOST_WEIGHTS}; exclude columns, \
+             or limit their categories",
+            encoding.width(),
+            encoding.width() * count
+        )));
+    }
+    let mut design = encoding.apply(table)?;
+    let (means, mut scales) = moments(&features);
+    design.subtract(&means);
+    scales.resize(design.width(), 1.0);
+    let problem = Softmax { design: &design, classes: &codes, count, constant, scales: &scales, l2 };
+    let fit = newton::minimise(&problem, problem.start(), max_iterations, step)?;
+    refuse_separation(l2, &fit)?;
+    let mut weights: Vec<Vec<f64>> = fit.weights.chunks_exact(design.width()).map(<[f64]>::to_vec).collect();
+    for weights in &mut weights {
+        weights[constant] -= means.iter().zip(&*weights).map(|(mean, weight)| mean * weight).sum::<f64>();
+    }
+    // Undoing the centring moved the intercepts apart; together they are free to move.
+    let mean = weights.iter().map(|weights| weights[constant]).sum::<f64>() / count as f64;
+    weights.iter_mut().for_each(|weights| weights[constant] -= mean);
+    Ok((Multinomial { encoding, classes, weights }, fit))
+}
+
+/// Beyond this many classes a label is more likely a number.
+const MOST_CLASSES: usize = 100;
+/// Beyond this many weights their second derivatives no longer fit a sandbox.
+const MOST_WEIGHTS: usize = 8192;
+
+fn refuse_separation(l2: f64, fit: &Fit) -> Result<(), Failure> {
     if l2 == 0.0 && fit.separated && fit.end != End::Stopped {
         return Err(Failure::invalid_data(
             "the features tell the classes apart without a mistake, so that no weights are large enough: set `l2` above \
              0, and see that no feature gives the label away",
         ));
     }
-    let mut weights = fit.weights.clone();
-    weights[constant] -= means.iter().zip(&weights).map(|(mean, weight)| mean * weight).sum::<f64>();
-    Ok((Weights { encoding, classes, weights }, fit))
+    Ok(())
 }
 
 /// The means and the deviations of the number columns; a deviation of 1 for a column that never changes.
@@ -119,7 +181,7 @@ pub struct Logistic;
 
 impl Trainer for Logistic {
     type Parameters = Parameters;
-    const DOC: &'static str = "Logistic regression of two classes with a penalty on large weights.";
+    const DOC: &'static str = "Logistic regression with a penalty on large weights.";
 
     fn train(training: &mut Reader, _: Option<&mut Reader>, parameters: Parameters) -> Result<Vec<u8>, Failure> {
         let features =
@@ -127,52 +189,87 @@ impl Trainer for Logistic {
         let names: Vec<String> =
             features.iter().map(|field| field.name.clone()).chain([parameters.label.clone()]).collect();
         let table = training.read(&names.iter().map(String::as_str).collect::<Vec<_>>())?;
-        let (weights, fit) = fit(&table, &parameters, |iteration, objective| {
+        let step = |iteration, objective| {
             context::metric("training-loss", u64::from(iteration), objective / table.rows() as f64);
             context::progress(u64::from(iteration), u64::from(parameters.max_iterations));
             if context::cancelled() { Next::Stop } else { Next::Continue }
-        })?;
-        let Fit { objective, slope, iterations, .. } = fit;
+        };
+        let (model, fit) = if label::is_binary(table.column(&parameters.label)?) {
+            let (weights, fit) = fit(&table, &parameters, step)?;
+            (Model::Binary(weights), fit)
+        } else {
+            let (weights, fit) = fit_several(&table, &parameters, step)?;
+            (Model::Multinomial(weights), fit)
+        };
+        let &Fit { objective, slope, iterations, .. } = &fit;
         context::info(&format!(
             "{} rows, {} weights, {iterations} steps: objective {objective}, largest slope {slope:e}",
             table.rows(),
-            weights.weights.len(),
+            fit.weights.len(),
         ));
         if fit.end == End::Limit {
             context::warn(&format!(
                 "the weights were still moving after {iterations} steps: raise `max-iterations` or `l2`"
             ));
         }
-        state::to_json(&weights)
+        state::to_json(&model)
     }
 }
 
-impl Predictor for Weights {
-    const DOC: &'static str = "Predicts the probability of the positive class.";
+/// A model of either kind.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum Model {
+    /// Of two classes.
+    Binary(Weights),
+    /// Of more.
+    Multinomial(Multinomial),
+}
+
+impl Predictor for Model {
+    const DOC: &'static str = "Predicts the probability of the positive class, or of each of several.";
 
     fn load(weights: &[u8], input: &[Field]) -> Result<Self, Failure> {
         let loaded: Self = state::from_json(weights)?;
-        if loaded.weights.len() != loaded.encoding.width() || loaded.weights.iter().any(|weight| !weight.is_finite()) {
+        let (sound, encoding) = match &loaded {
+            Self::Binary(model) => {
+                // Refuses classes of two types.
+                model.classes.predictions(Vec::new())?;
+                let finite = model.weights.iter().all(|weight| weight.is_finite());
+                (model.weights.len() == model.encoding.width() && finite, &model.encoding)
+            }
+            Self::Multinomial(model) => (model.is_sound(), &model.encoding),
+        };
+        if !sound {
             return Err(Failure::invalid_state("the saved weights do not fit their columns"));
         }
-        // Refuses classes of two types.
-        loaded.classes.predictions(Vec::new())?;
-        loaded.encoding.check(input)?;
+        encoding.check(input)?;
         Ok(loaded)
     }
 
     fn input(&self) -> Vec<Field> {
-        self.encoding.input()
+        match self {
+            Self::Binary(model) => model.encoding.input(),
+            Self::Multinomial(model) => model.encoding.input(),
+        }
     }
 
     fn schema(&self) -> Vec<Field> {
-        self.classes.schema()
+        match self {
+            Self::Binary(model) => model.classes.schema(),
+            Self::Multinomial(model) => model.schema(),
+        }
     }
 
     fn predict(&self, rows: &Table) -> Result<Table, Failure> {
-        let margins = self.encoding.apply(rows)?.times(&self.weights);
-        self.classes.predictions(margins.into_iter().map(newton::probability).collect())
+        match self {
+            Self::Binary(model) => {
+                let margins = model.encoding.apply(rows)?.times(&model.weights);
+                model.classes.predictions(margins.into_iter().map(newton::probability).collect())
+            }
+            Self::Multinomial(model) => model.predict(rows),
+        }
     }
 }
 
-stagewright_stage::export!(model: Logistic, Weights);
+stagewright_stage::export!(model: Logistic, Model);

@@ -1,5 +1,6 @@
-//! The weights of scikit-learn's ridge regression on the wine data, and what is refused.
+//! The weights of scikit-learn's ridge regression on public data, and what is refused.
 #![expect(clippy::print_stderr, reason = "a test that is skipped says so")]
+#![expect(clippy::unwrap_used, reason = "a helper of a test may fail it")]
 
 use std::path::Path;
 
@@ -44,6 +45,56 @@ fn weights_equal_scikit_learns_on_the_wine_data() {
     for (found, expected) in found.iter().zip(reference["coef"][0].as_array().unwrap()) {
         assert!((found - expected.as_f64().unwrap()).abs() < 1e-9, "{found} {expected}");
     }
+}
+
+/// Hours of bicycle rental, without what the count is made of: rows that `trains` holds for, numbers and categories by
+/// name.
+fn assert_bike(set: &str, trains: impl Fn(usize, &[&str]) -> bool, words: &[&str]) {
+    let data = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../../../shared/data"));
+    let Ok(text) = std::fs::read_to_string(data.join("bike_sharing/hour.csv")) else {
+        eprintln!("skipped: the reference data is absent");
+        return;
+    };
+    let mut lines = text.lines().map(|line| line.split(',').collect::<Vec<_>>());
+    let header = lines.next().unwrap();
+    let rows: Vec<Vec<&str>> =
+        lines.enumerate().filter(|(row, cells)| trains(*row, cells)).map(|(_, row)| row).collect();
+    let place = |name: &str| header.iter().position(|column| *column == name).unwrap();
+    let numbers = |name: &str| rows.iter().map(|row| row[place(name)].parse().unwrap()).collect::<Vec<f64>>();
+    let mut columns: Vec<Series> =
+        ["temp", "atemp", "hum", "windspeed"].map(|name| Series::of_floats(name, standardized(&numbers(name)))).into();
+    columns.extend(words.iter().map(|name| Series::of_texts(*name, rows.iter().map(|row| Some(row[place(name)])))));
+    columns.push(Series::of_floats("cnt", numbers("cnt")));
+    let fitted = fit(&Table::new(columns).unwrap(), "cnt", 1.0).unwrap();
+
+    let reference = std::fs::read_to_string(data.join(format!("reference/coef/{set}.ridge.json"))).unwrap();
+    let reference: serde_json::Value = serde_json::from_str(&reference).unwrap();
+    // Words stand in their own order; the reference's categories in that of numbers.
+    let names = fitted.encoding.names();
+    let expected = reference["features"].as_array().unwrap().iter().zip(reference["coef"][0].as_array().unwrap());
+    let mut compared = 0;
+    for (name, expected) in expected {
+        let name = name.as_str().unwrap();
+        let at = names.iter().position(|own| own == name || own.replace('=', "_") == name);
+        let found = fitted.weights[at.unwrap_or_else(|| panic!("{name} is none of {names:?}"))];
+        assert!((found - expected.as_f64().unwrap()).abs() < 1e-6, "{name}: {found} {expected}");
+        compared += 1;
+    }
+    assert_eq!(compared + 1, names.len());
+    let intercept = fitted.weights[fitted.encoding.constant()];
+    assert!((intercept - reference["intercept"][0].as_f64().unwrap()).abs() < 1e-6);
+}
+
+#[test]
+fn weights_equal_scikit_learns_on_hours_of_bicycle_rental() {
+    let words = ["season", "yr", "mnth", "hr", "holiday", "weekday", "workingday", "weathersit"];
+    assert_bike("bike", |row, _| row % 5 != 0, &words);
+}
+
+#[test]
+fn weights_equal_scikit_learns_on_a_year_of_bicycle_rental() {
+    let words = ["season", "mnth", "hr", "holiday", "weekday", "workingday", "weathersit"];
+    assert_bike("bike_time", |_, cells| cells[3] == "0", &words);
 }
 
 #[test]

@@ -95,6 +95,28 @@ impl Classes {
     }
 }
 
+/// Whether a label has at most two classes.
+pub fn is_binary(column: &Series) -> bool {
+    fn two<Value: PartialEq>(values: impl Iterator<Item = Value>) -> bool {
+        let mut seen = Vec::new();
+        for value in values {
+            if !seen.contains(&value) {
+                seen.push(value);
+            }
+            if seen.len() > 2 {
+                return false;
+            }
+        }
+        true
+    }
+    match &column.values {
+        Values::Boolean(_) | Values::Timestamp(_) => true,
+        Values::Int64(values) => two(values.iter()),
+        Values::Float64(values) => two(values.iter()),
+        Values::Text(_) | Values::Category { .. } => two((0..column.len()).filter_map(|row| column.word(row))),
+    }
+}
+
 /// Reads a binary label. The positive class is the named one, else the last in sort order (1, or true).
 pub fn binary(column: &Series, positive: Option<&Class>) -> Result<Binary, Failure> {
     let name = &column.name;
@@ -233,7 +255,8 @@ pub fn refuse_leaks(features: &[&Series], label: &Series, positive: Option<&[boo
     Ok(())
 }
 
-fn whole(column: &Series) -> Result<(), Failure> {
+/// Refuses a label that some rows lack.
+pub(crate) fn whole(column: &Series) -> Result<(), Failure> {
     let missing = match &column.values {
         Values::Float64(values) => (0..column.len()).filter(|row| !column.has(*row) || values[*row].is_nan()).count(),
         _ => column.missing(),

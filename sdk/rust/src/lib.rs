@@ -15,6 +15,7 @@ mod failure;
 pub mod label;
 pub mod linear;
 mod reader;
+pub mod several;
 mod stages;
 pub mod state;
 pub mod table;
