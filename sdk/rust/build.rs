@@ -14,7 +14,13 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut resolve = Resolve::default();
     let (package, _) = resolve.push_dir(contract)?;
     let worlds = resolve.packages[package].worlds.clone();
-    for (name, world) in worlds {
+    // A component imports only what its code calls, so that every plugin may be given the grants to call.
+    for name in worlds.keys() {
+        let world = format!(
+            "world {name}-section {{ include stagewright:stage/{name}@0.1.0; include stagewright:stage/grants@0.1.0; }}"
+        );
+        let package = resolve.push_source("section.wit", &format!("package stagewright:{name}; {world}"))?;
+        let world = resolve.select_world(&[package], None)?;
         let section = metadata::encode(&resolve, world, StringEncoding::UTF8, None)?;
         std::fs::write(Path::new(&out).join(format!("{name}.section")), section)?;
     }

@@ -5,6 +5,7 @@
 
 pub mod canonical;
 pub mod digest;
+pub mod grant;
 pub mod name;
 pub mod record;
 pub mod report;
@@ -12,6 +13,7 @@ pub mod stage;
 pub mod table;
 
 pub use digest::Digest;
+pub use grant::Grants;
 pub use name::{Name, Selector, VersionRef};
 pub use report::Report;
 pub use stage::StageKind;

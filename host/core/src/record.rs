@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Digest, Name, Schema, StageKind,
+    Digest, Grants, Name, Schema, StageKind,
     stage::{Profile, StageInfo, StageSpec},
 };
 
@@ -72,6 +72,9 @@ pub struct StageResult {
     pub elapsed_ms: f64,
     /// The most memory that its sandbox used.
     pub peak_memory: u64,
+    /// What it asked of the real world and was answered, in the ledger.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub granted: Option<Digest>,
 }
 
 /// One step of a stage in a run. Most stages take one; a trainer takes several for each candidate.
@@ -85,6 +88,24 @@ pub struct StepRun {
     pub cached: bool,
     /// The result.
     pub result: StageResult,
+    /// Every call that it made to the host, in the ledger, where the run was recorded.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub recording: Option<Digest>,
+}
+
+/// A step that failed, where there is more to know of it than its message.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct FailedStep {
+    /// What it was, for people.
+    pub title: String,
+    /// Everything that decided how it failed.
+    pub spec: StageSpec,
+    /// What it asked of the real world and was answered, in the ledger.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub granted: Option<Digest>,
+    /// Every call that it made to the host, in the ledger, where the run was recorded.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub recording: Option<Digest>,
 }
 
 /// How a candidate of a trainer did.
@@ -150,6 +171,9 @@ pub struct StageRun {
     /// What the step that failed had said; what others said stands with their results.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub log: Vec<LogLine>,
+    /// The step that failed, where it was granted something or recorded.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub failed: Option<Box<FailedStep>>,
     /// What other stages may refer to.
     pub outputs: BTreeMap<String, Digest>,
     /// For a trainer, every candidate, in order.
@@ -229,12 +253,29 @@ pub struct RunRecord {
     pub plugins: BTreeMap<String, Used>,
     /// The stages, in the order of the file.
     pub stages: Vec<StageRun>,
+    /// Whether a stage was granted something of the real world: what it made is no function of what went in alone.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub impure: bool,
     /// The model that was registered.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub model: Option<Used>,
 }
 
 impl RunRecord {
+    /// What each stage was granted; stages that were granted nothing are left out.
+    pub fn grants(&self) -> BTreeMap<&str, Vec<&Grants>> {
+        let failed = self.stages.iter().filter_map(|stage| Some((stage, &stage.failed.as_ref()?.spec)));
+        let all = self.steps().map(|(stage, step)| (stage, &step.result.spec)).chain(failed);
+        let mut grants: BTreeMap<&str, Vec<&Grants>> = BTreeMap::new();
+        for (stage, spec) in all.filter(|(_, spec)| !spec.grants.is_empty()) {
+            let granted = grants.entry(&stage.name).or_default();
+            if !granted.contains(&&spec.grants) {
+                granted.push(&spec.grants);
+            }
+        }
+        grants
+    }
+
     /// Every step, with its stage, in the order in which they depend on each other.
     pub fn steps(&self) -> impl Iterator<Item = (&StageRun, &StepRun)> {
         self.stages.iter().flat_map(|stage| stage.steps.iter().map(move |step| (stage, step)))

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, fmt, str::FromStr};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::{Digest, canonical};
+use crate::{Digest, Grants, canonical};
 
 /// The version of the contract in `wit/` that this host speaks.
 pub const CONTRACT: &str = "stagewright:stage@0.1.0";
@@ -171,6 +171,9 @@ pub struct StageSpec {
     pub outputs: Vec<String>,
     /// The only randomness it has.
     pub seed: u64,
+    /// What it is granted of the real world. Where that is anything, the outputs are no function of this record alone.
+    #[serde(default, skip_serializing_if = "Grants::is_empty")]
+    pub grants: Grants,
 }
 
 impl StageSpec {

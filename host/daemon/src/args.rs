@@ -62,6 +62,9 @@ pub(crate) enum Command {
         /// Run every stage, even those whose result is known.
         #[arg(long)]
         fresh: bool,
+        /// Keep every call that the stages which run make to the host; `show --recording` takes them out.
+        #[arg(long)]
+        record: bool,
     },
     /// List the runs, newest first.
     Runs {
@@ -79,6 +82,12 @@ pub(crate) enum Command {
         run: String,
         /// One stage in full: parameters, digests, log, curves, the whole report.
         stage: Option<String>,
+        /// Write the recording of the stage to this file; `plugin test --replay` runs a plugin against it.
+        #[arg(long, value_name = "FILE", requires = "stage")]
+        recording: Option<PathBuf>,
+        /// Which step of the stage, where several were recorded.
+        #[arg(long, requires = "recording")]
+        step: Option<String>,
     },
     /// Compare two runs: what went in, and what came out.
     Compare {
@@ -300,8 +309,13 @@ pub(crate) enum PluginCommand {
     /// Exit codes: 0 no check failed; 4 a check failed; 2 the command line is wrong; 1 the component could not be
     /// looked at.
     Test {
-        /// The `.wasm` file.
-        file: PathBuf,
+        /// The `.wasm` file. With --replay it may be left out: the recording holds the component that it was made of.
+        #[arg(required_unless_present = "replay")]
+        file: Option<PathBuf>,
+        /// Run the component against this recording of a stage instead, and say at which call it first does something
+        /// else. `stagewright run --record` makes recordings.
+        #[arg(long, value_name = "FILE", conflicts_with = "with")]
+        replay: Option<PathBuf>,
         /// A parameter for the stages that know it, in place of the kit's guess: KEY=VALUE, the value as JSON; repeat
         /// for several. The kit's tables have the columns number, other, count, flag, word, note, when and label.
         #[arg(long, value_name = "KEY=VALUE")]

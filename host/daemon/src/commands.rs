@@ -7,6 +7,7 @@ pub(crate) mod inspect;
 pub(crate) mod model;
 pub(crate) mod plugin;
 pub(crate) mod project;
+pub(crate) mod recording;
 pub(crate) mod repo;
 pub(crate) mod run;
 pub(crate) mod show;

@@ -8,6 +8,7 @@ mod out;
 mod progress;
 mod surroundings;
 mod text;
+mod world;
 
 use std::process::ExitCode;
 
@@ -60,9 +61,12 @@ fn dispatch(cli: Cli) -> Result<(), Failure> {
         Command::Plugin(command) => commands::plugin::dispatch(&context, command),
         Command::Model(command) => commands::model::dispatch(&context, command),
         Command::Check { pipeline } => commands::run::check(&context, &pipeline),
-        Command::Run { pipeline, seed, fresh } => commands::run::run(&context, &pipeline, seed, fresh),
+        Command::Run { pipeline, seed, fresh, record } => commands::run::run(&context, &pipeline, seed, fresh, record),
         Command::Runs { limit, pipeline } => commands::show::runs(&context, limit, pipeline.as_deref()),
-        Command::Show { run, stage } => commands::show::show(&context, &run, stage.as_deref()),
+        Command::Show { run, stage, recording: Some(file), step } => {
+            commands::recording::export(&context, &run, stage.as_deref(), step.as_deref(), &file)
+        }
+        Command::Show { run, stage, recording: None, .. } => commands::show::show(&context, &run, stage.as_deref()),
         Command::Compare { before, after } => commands::show::compare(&context, &before, &after),
         Command::Verify { run } => commands::run::verify(&context, &run),
         Command::Lineage { artifact, up, down, format } => {

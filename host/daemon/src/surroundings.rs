@@ -8,6 +8,8 @@ use std::{
 
 use stagewright::{Clock, Surroundings};
 
+use crate::world::Outside;
+
 struct SystemClock(Instant);
 
 impl Clock for SystemClock {
@@ -31,6 +33,7 @@ pub(crate) fn of_this_machine(author: Option<&str>) -> std::io::Result<Surroundi
         worker: vec![program.into_os_string(), "worker".into()],
         cores: std::thread::available_parallelism().map_or(1, usize::from),
         version: env!("CARGO_PKG_VERSION").to_owned(),
+        world: Arc::new(Outside(SystemClock(Instant::now()))),
     })
 }
 

@@ -9,7 +9,7 @@ use std::{
 
 use serde::Serialize;
 use stagewright_core::{
-    Digest, Name, Schema, VersionRef, canonical,
+    Digest, Grants, Name, Schema, VersionRef, canonical,
     record::{PluginRecord, Used},
 };
 use stagewright_runtime::{CancelToken, Component, Limits, Metadata, WorkerPool};
@@ -17,6 +17,7 @@ use stagewright_store::{ArtifactKind, Version};
 
 use crate::{
     error::{Error, Result},
+    granted,
     plan::Catalog,
     project::Project,
     run::chain,
@@ -147,6 +148,14 @@ pub fn plugin(project: &Project, wanted: &VersionRef) -> Result<(Version, Plugin
 }
 
 impl Catalog for Project {
+    fn allowed(&self) -> Grants {
+        self.settings.allowed.grants.clone()
+    }
+
+    fn folder(&self, path: &str) -> Result<(), String> {
+        granted::grantable(&self.root, path)
+    }
+
     fn data(&self, version: &VersionRef) -> Result<(Used, Schema), String> {
         let data = self.store.data().map_err(|error| chain(&error))?;
         let found = data.resolve(version).map_err(|error| match error {

@@ -64,6 +64,12 @@ pub enum Error {
 /// What this crate returns.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
+impl From<stagewright_runtime::spec::Incomplete> for Error {
+    fn from(error: stagewright_runtime::spec::Incomplete) -> Self {
+        Self::Invalid(error.to_string())
+    }
+}
+
 impl Error {
     pub(crate) fn io(action: &'static str, path: &Path, source: io::Error) -> Self {
         Self::Io { action, path: path.display().to_string(), source }

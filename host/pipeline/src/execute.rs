@@ -11,16 +11,19 @@ use std::{
 
 use stagewright_core::{
     Batch, Digest, Report, Schema, canonical,
-    record::{Model, StageLog},
+    record::StageLog,
     stage::{Operation, StageSpec},
 };
 use stagewright_runtime::{
-    BoxError, CancelToken, Job, ModelParts, Observer, StageError, Table, TableSink, Value, Work, WorkerPool,
+    BoxError, CancelToken, Component, Job, Observer, StageError, Table, TableSink, Value, WorkerPool,
+    grants::Exchange,
+    spec::{self, Shelf},
 };
 use stagewright_store::{Repository, StoreError, TableDigester, TableReader};
 
 use crate::{
     error::{Error, Result},
+    granted,
     project::Project,
 };
 
@@ -60,6 +63,10 @@ pub(crate) struct LocalExecutor<'a> {
     pub(crate) project: &'a Project,
     pub(crate) pool: &'a WorkerPool,
     pub(crate) outputs: Outputs,
+    /// Answers to granted calls; where there are none, the world is asked.
+    pub(crate) answers: Option<Vec<Exchange>>,
+    /// Whether the observer hears of every call to the host.
+    pub(crate) record: bool,
 }
 
 /// A stored table as the sandbox reads it.
@@ -132,11 +139,17 @@ impl Executor for LocalExecutor<'_> {
             .unzip();
         let job = Job {
             component: self.project.component(&spec.component)?,
-            work: self.work(spec, sinks)?,
+            work: spec::work(spec, self.project, sinks)?,
             parameters: String::from_utf8_lossy(&canonical::to_vec(&spec.parameters)).into_owned(),
             seed: spec.seed,
             limits: self.project.limits(),
             profile: spec.profile,
+            granted: match (&self.answers, spec.grants.is_empty()) {
+                (_, true) => None,
+                (Some(answers), _) => Some(granted::recorded(&spec.grants, answers.clone())),
+                (None, _) => Some(granted::live(self.project, &spec.grants)?),
+            },
+            record: self.record,
         };
         thread::scope(|scope| {
             let writers: Vec<_> = receivers
@@ -174,61 +187,23 @@ impl Executor for LocalExecutor<'_> {
     }
 }
 
+impl Shelf for Project {
+    type Error = Error;
+
+    fn component(&self, digest: &Digest) -> Result<Component> {
+        self.component(digest)
+    }
+
+    fn table(&self, digest: &Digest) -> Result<Arc<dyn Table>> {
+        Ok(Arc::new(Stored(self.store.data()?.table(digest)?)))
+    }
+
+    fn bytes(&self, digest: &Digest) -> Result<Arc<[u8]>> {
+        Ok(self.store.models()?.bytes(digest)?.into())
+    }
+}
+
 impl LocalExecutor<'_> {
-    fn work(&self, spec: &StageSpec, mut sinks: Vec<(String, Box<dyn TableSink>)>) -> Result<Work> {
-        let input = |port: &str| -> Result<Digest> {
-            let missing = || Error::Invalid(format!("a `{:?}` step has no input `{port}`", spec.operation));
-            spec.inputs.get(port).copied().ok_or_else(missing)
-        };
-        let table = |digest: &Digest| -> Result<Arc<dyn Table>> {
-            Ok(Arc::new(Stored(self.project.store.data()?.table(digest)?)))
-        };
-        let model = || spec.inputs.get("model").map(|digest| self.model(digest)).transpose();
-        let mut sink = || match sinks.pop() {
-            Some((_, sink)) => Ok(sink),
-            None => Err(Error::Invalid("the step names no output".to_owned())),
-        };
-        Ok(match spec.operation {
-            Operation::Prepare => {
-                let inputs: Result<Vec<_>> =
-                    spec.inputs.iter().map(|(port, digest)| Ok((port.clone(), table(digest)?))).collect();
-                Work::Prepare { inputs: inputs?, outputs: sinks }
-            }
-            Operation::Fit => Work::Fit { training: table(&input("training")?)? },
-            Operation::Transform => Work::Transform {
-                state: self.project.store.models()?.bytes(&input("state")?)?.into(),
-                input: table(&input("input")?)?,
-                output: sink()?,
-            },
-            Operation::Train => Work::Train {
-                training: table(&input("training")?)?,
-                validation: spec.inputs.get("validation").map(table).transpose()?,
-            },
-            Operation::Score => {
-                Work::Score { model: self.model(&input("model")?)?, input: table(&input("input")?)?, output: sink()? }
-            }
-            Operation::Evaluate => Work::Evaluate { scored: table(&input("scored")?)?, model: model()? },
-            Operation::Check => Work::Check { scored: table(&input("scored")?)?, model: model()? },
-            Operation::Validate => Work::Validate { table: table(&input("table")?)? },
-            Operation::Observe => Work::Observe {
-                reference: table(&input("reference")?)?,
-                current: table(&input("current")?)?,
-                model: model()?,
-            },
-        })
-    }
-
-    fn model(&self, digest: &Digest) -> Result<ModelParts> {
-        let models = self.project.store.models()?;
-        let model: Model = canonical::from_slice(&models.bytes(digest)?)
-            .map_err(|error| Error::Invalid(format!("artifact {digest} is no model: {error}")))?;
-        let part = |fitted: &stagewright_core::record::Fitted| -> Result<_> {
-            Ok((self.project.component(&fitted.component)?, models.bytes(&fitted.state)?.into()))
-        };
-        let featurizers: Result<Vec<_>> = model.featurizers.iter().map(part).collect();
-        Ok(ModelParts { featurizers: featurizers?, predictor: part(&model.predictor)?, input: model.input })
-    }
-
     fn keep(&self, bytes: &[u8]) -> Result<Digest> {
         match self.outputs {
             Outputs::Forget => Ok(Digest::of(bytes)),

@@ -98,6 +98,11 @@ fn roots(project: &Project) -> Result<BTreeMap<String, BTreeSet<Digest>>> {
         for (_, step) in run.steps() {
             code.insert(step.result.spec.component);
             ledger.insert(step.result.log);
+            ledger.extend(step.result.granted.into_iter().chain(step.recording));
+        }
+        for step in run.stages.iter().filter_map(|stage| stage.failed.as_ref()) {
+            code.insert(step.spec.component);
+            ledger.extend(step.granted.into_iter().chain(step.recording));
         }
     }
     Ok(BTreeMap::from([("code".to_owned(), code), ("ledger".to_owned(), ledger)]))

@@ -10,6 +10,7 @@ pub mod data;
 mod error;
 pub mod execute;
 pub mod file;
+pub mod granted;
 pub mod house;
 pub mod ingest;
 pub mod lineage;
@@ -17,6 +18,7 @@ pub mod memo;
 pub mod params;
 pub mod plan;
 pub mod project;
+pub mod recording;
 pub mod run;
 pub mod verify;
 

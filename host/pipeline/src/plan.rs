@@ -2,6 +2,7 @@
 //!
 //! Planning runs nothing. Whatever it accepts can only fail for what the data or a plugin's code turn out to be.
 
+mod grants;
 mod graph;
 mod stage;
 
@@ -13,13 +14,14 @@ use std::{
 
 use serde_json::Value;
 use stagewright_core::{
-    Name, Schema, StageKind, VersionRef,
+    Grants, Name, Schema, StageKind, VersionRef,
+    grant::Capability,
     name::nearest,
     record::{PluginRecord, Used},
 };
 
 use crate::{
-    file::{Located, Pipeline, Problems, Source},
+    file::{Located, Pipeline, Problems, Source, Stage},
     params::Parameters,
 };
 
@@ -36,6 +38,19 @@ pub trait Catalog {
     /// # Errors
     /// There is no such version; the text says what there is.
     fn plugin(&self, version: &VersionRef) -> Result<(Used, Arc<PluginRecord>), String>;
+
+    /// What the operator allows stages to be granted.
+    fn allowed(&self) -> Grants {
+        Grants::default()
+    }
+
+    /// Whether a folder that the operator names can be granted.
+    ///
+    /// # Errors
+    /// It is not there, or holds what no stage may see; the text says which.
+    fn folder(&self, path: &str) -> Result<(), String> {
+        Err(format!("there is no {path}"))
+    }
 }
 
 /// A pipeline that can run.
@@ -64,6 +79,8 @@ pub struct PlannedStage {
     pub after: BTreeSet<usize>,
     /// Its seed.
     pub seed: u64,
+    /// Whether results are kept for later runs even where the stage is granted something.
+    pub cache: bool,
     /// What it does.
     pub work: Work,
 }
@@ -75,6 +92,8 @@ pub struct Call {
     pub plugin: Used,
     /// Its parameters.
     pub parameters: Parameters,
+    /// What it is granted of the real world.
+    pub grants: Grants,
 }
 
 /// Where a table comes from.
@@ -134,6 +153,18 @@ pub enum Work {
 }
 
 impl Work {
+    /// Every plugin that it runs, with parameters.
+    pub fn calls(&self) -> impl Iterator<Item = &Call> {
+        let (one, candidates, select) = match self {
+            Self::Prepare { call, .. } | Self::Fit { call, .. } | Self::Report { call, .. } => {
+                (Some(call), &[][..], None)
+            }
+            Self::Train { candidates, select, .. } => (None, candidates.as_slice(), select.as_ref()),
+        };
+        let candidates = candidates.iter().map(|candidate| &candidate.call);
+        one.into_iter().chain(candidates).chain(select.map(|select| &select.call))
+    }
+
     /// The kind of stage.
     pub const fn kind(&self) -> StageKind {
         match self {
@@ -180,16 +211,25 @@ impl Plan {
             data: BTreeMap::new(),
             plugins: BTreeMap::new(),
             taken: BTreeSet::new(),
+            grants: BTreeMap::new(),
+            asked: BTreeMap::new(),
         };
         planner.resolve_data();
         planner.resolve_plugins();
+        planner.resolve_grants();
         let order = planner.order();
         let stages = planner.stages(&order);
         let model = planner.model(&order);
         planner.unused_defaults();
+        planner.unused_grants();
         let plugins = planner.plugins.into_iter().map(|(name, (used, _))| (name, used)).collect();
         let data = planner.data.into_iter().map(|(name, (used, _))| (name, used)).collect();
         planner.file.finish(Self { pipeline: pipeline.clone(), data, plugins, stages, model })
+    }
+
+    /// Whether running it again would do nothing new: no stage asks the world anew.
+    pub fn repeatable(&self) -> bool {
+        self.stages.iter().all(|stage| stage.cache || stage.work.calls().all(|call| call.grants.is_empty()))
     }
 
     /// The position of a planned stage.
@@ -206,6 +246,10 @@ struct Planner<'a> {
     plugins: BTreeMap<String, (Used, Arc<PluginRecord>)>,
     /// The defaults that some stage takes.
     taken: BTreeSet<String>,
+    /// What each stage is granted, by its name.
+    grants: BTreeMap<String, Grants>,
+    /// What each stage's plugins ask for.
+    asked: BTreeMap<String, BTreeSet<Capability>>,
 }
 
 impl<'a> Planner<'a> {
@@ -241,6 +285,7 @@ impl<'a> Planner<'a> {
     /// A plugin's call as a stage of this kind; none where the plugin was not found or does not fit.
     fn call(
         &mut self,
+        stage: &Stage,
         version: &Located<VersionRef>,
         kind: StageKind,
         with: &BTreeMap<String, Located<Value>>,
@@ -254,6 +299,7 @@ impl<'a> Planner<'a> {
             self.file.problem(&version.at, message, Some(format!("it exports: {}", kinds.join(", "))));
             return None;
         };
+        let grants = self.granted(version, &record, stage);
         let known = crate::params::known(&info.parameters);
         let mut given = Parameters::new();
         for (name, default) in &self.pipeline.defaults {
@@ -265,7 +311,7 @@ impl<'a> Planner<'a> {
         given.extend(with.iter().map(|(name, value)| (name.clone(), value.value.clone())));
         given.extend(varied.clone());
         match crate::params::complete(&info.parameters, &given) {
-            Ok(parameters) => Some(Call { plugin, parameters }),
+            Ok(parameters) => Some(Call { plugin, parameters, grants }),
             Err(problems) => {
                 for problem in problems {
                     let at = problem.parameter.as_ref().and_then(|name| {

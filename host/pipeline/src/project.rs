@@ -10,7 +10,7 @@ use std::{
 };
 
 use stagewright_core::Digest;
-use stagewright_runtime::{Component, DirCache, Limits, WorkerPool};
+use stagewright_runtime::{Component, DirCache, Limits, WorkerPool, grants::World};
 use stagewright_store::{Access, Actor, Hooks, Store};
 
 use crate::{
@@ -44,6 +44,8 @@ pub struct Surroundings {
     pub cores: usize,
     /// This program's version.
     pub version: String,
+    /// The world outside, as far as stages may be granted it.
+    pub world: Arc<dyn World>,
 }
 
 /// An open project.

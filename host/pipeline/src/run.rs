@@ -13,7 +13,7 @@ use std::{
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use stagewright_core::{
-    Digest, canonical,
+    Digest, Grants, canonical,
     record::{GitState, LogLine, RunRecord, StageRun, Status, Used},
     stage::CONTRACT,
 };
@@ -36,6 +36,8 @@ const SYNC_INTERVAL: Duration = Duration::from_secs(2);
 pub struct Options<'a> {
     /// Steps whose result is known run again all the same.
     pub fresh: bool,
+    /// Every call that a step makes to the host is kept.
+    pub record: bool,
     /// Stops the run.
     pub cancel: CancelToken,
     /// Watches it.
@@ -119,8 +121,10 @@ pub fn run(project: &Project, plan: &Plan, options: &Options<'_>) -> Result<RunO
         data: plan.data.clone(),
         plugins: plan.plugins.clone(),
         stages,
+        impure: false,
         model: None,
     };
+    record.impure = !record.grants().is_empty();
     if record.status == Status::Succeeded {
         if let Some(earlier) = same_as_earlier(project, &record)? {
             sync(project)?;
@@ -159,6 +163,7 @@ fn run_stages(project: &Project, plan: &Plan, options: &Options<'_>) -> Result<V
                         status,
                         steps: Vec::new(),
                         log: Vec::new(),
+                        failed: None,
                         outputs: BTreeMap::new(),
                         candidates: Vec::new(),
                         selected: None,
@@ -356,7 +361,14 @@ fn keep_record(project: &Project, record: &RunRecord) -> Result<()> {
         .collect();
     let code: BTreeSet<Digest> =
         steps.iter().map(|result| result.spec.component).chain([record.pipeline_file.digest]).collect();
-    let logs: BTreeSet<Digest> = steps.iter().map(|result| result.log).collect();
+    let failed: Vec<_> = record.stages.iter().filter_map(|stage| stage.failed.as_ref()).collect();
+    let logs: BTreeSet<Digest> = steps
+        .iter()
+        .map(|result| result.log)
+        .chain(steps.iter().filter_map(|result| result.granted))
+        .chain(record.steps().filter_map(|(_, step)| step.recording))
+        .chain(failed.iter().flat_map(|step| step.granted.into_iter().chain(step.recording)))
+        .collect();
     for (repository, wanted) in [(store.data()?, &made), (store.models()?, &made), (store.code()?, &code)] {
         let mut here = Vec::new();
         for digest in wanted {
@@ -375,10 +387,18 @@ fn keep_record(project: &Project, record: &RunRecord) -> Result<()> {
     transaction.put_record(RUNS, &record.id.to_be_bytes(), &canonical::to_vec(record))?;
     transaction.audit(json!({
         "action": "run", "run": record.id, "pipeline": record.pipeline, "status": record.status.as_str(),
-        "model": record.model,
+        "model": record.model, "grants": audited(record),
     }));
     transaction.commit()?;
     Ok(())
+}
+
+/// What each stage was granted, in words; nothing where nothing was.
+fn audited(record: &RunRecord) -> Option<BTreeMap<&str, String>> {
+    let words = |grants: &[&Grants]| grants.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ");
+    let grants: BTreeMap<&str, String> =
+        record.grants().iter().map(|(stage, grants)| (*stage, words(grants))).collect();
+    (!grants.is_empty()).then_some(grants)
 }
 
 /// Forgets runs: their records, and the results that no other run has. What they made goes with the next gc.

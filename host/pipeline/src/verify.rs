@@ -17,12 +17,13 @@ use stagewright_core::{
     Digest, VersionRef,
     record::{RunRecord, StageRun, StepRun},
 };
-use stagewright_runtime::CancelToken;
+use stagewright_runtime::{CancelToken, grants::Exchange};
 use stagewright_store::StoreError;
 
 use crate::{
     error::{Error, Result},
     execute::{Executor, LocalExecutor, Outputs},
+    granted,
     project::Project,
     run::chain,
 };
@@ -61,6 +62,9 @@ pub struct Verified {
     pub stage: String,
     /// The step.
     pub step: String,
+    /// How many granted calls were answered from what the run recorded, and not by the world.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub replayed: Option<usize>,
     /// What was found.
     #[serde(flatten)]
     pub verdict: Verdict,
@@ -97,7 +101,6 @@ pub fn verify(
     verify_record(project, run)?;
     let scratch = Scratch::new(project)?;
     let pool = project.fresh_pool(&scratch.0);
-    let executor = LocalExecutor { project, pool: &pool, outputs: Outputs::Forget };
     let swapped = swapped_plugins(project, run);
     let steps = ordered(run);
     let next = AtomicUsize::new(0);
@@ -111,8 +114,20 @@ pub fn verify(
                     if cancel.is_cancelled() {
                         return;
                     }
-                    let verdict = verify_step(project, &executor, step, &swapped, cancel);
-                    let verified = Verified { stage: stage.name.clone(), step: step.title.clone(), verdict };
+                    let (verdict, replayed) = match answers(project, step) {
+                        Ok(answers) => {
+                            let replayed = (!step.result.spec.grants.is_empty()).then_some(answers.len());
+                            let (outputs, answers) = (Outputs::Forget, Some(answers));
+                            let executor = LocalExecutor { project, pool: &pool, outputs, answers, record: false };
+                            (verify_step(project, &executor, step, &swapped, cancel), replayed)
+                        }
+                        Err(error) => {
+                            let what = format!("what it was answered by the real world: {}", chain(&error));
+                            (Verdict::Damaged { what }, None)
+                        }
+                    };
+                    let (stage, step) = (stage.name.clone(), step.title.clone());
+                    let verified = Verified { stage, step, replayed, verdict };
                     watch(&verified);
                     found.lock().unwrap_or_else(PoisonError::into_inner).insert(position, verified);
                 }
@@ -138,6 +153,11 @@ fn verify_record(project: &Project, run: &RunRecord) -> Result<()> {
         })?;
     }
     Ok(())
+}
+
+/// What a step was answered by the world when it ran.
+fn answers(project: &Project, step: &StepRun) -> Result<Vec<Exchange>> {
+    step.result.granted.as_ref().map_or_else(|| Ok(Vec::new()), |digest| granted::exchanges(project, digest))
 }
 
 fn verify_step(

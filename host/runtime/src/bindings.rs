@@ -18,6 +18,7 @@ wasmtime::component::bindgen!({
 
         world every-stage {
             include stagewright:stage/stage-imports@0.1.0;
+            include stagewright:stage/grants@0.1.0;
             export stagewright:stage/plugin@0.1.0;
             export stagewright:stage/preprocessor@0.1.0;
             export stagewright:stage/featurizer@0.1.0;
@@ -40,7 +41,9 @@ wasmtime::component::bindgen!({
 
 pub(crate) use self::{
     exports::stagewright::stage as exported,
-    stagewright::stage::{context, datasets, failures::Failure, models, reports, tables},
+    stagewright::stage::{
+        context, datasets, environment, failures::Failure, files, http, models, refusals, reports, tables, wall_clock,
+    },
 };
 
 impl From<tables::Batch> for Batch {

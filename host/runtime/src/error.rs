@@ -3,7 +3,7 @@
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
-use stagewright_core::table::TableError;
+use stagewright_core::{grant::Capability, table::TableError};
 
 /// What the embedder's tables and sinks fail with.
 pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
@@ -108,6 +108,22 @@ pub enum StageError {
     /// The plugin's author: the component does not fit the contract.
     #[error(transparent)]
     Refused(#[from] Refused),
+    /// The pipeline's author: the plugin asks for something of the real world that the stage was not granted.
+    #[error("the plugin asks for `{capability}`, which the stage is not granted")]
+    NotGranted {
+        /// The capability.
+        capability: Capability,
+    },
+    /// Whoever changed the plugin: it asks for something of the real world that nobody has an answer to.
+    #[error("granted call {call} asks for {asked}, where the recording has {recorded}")]
+    NotRecorded {
+        /// Which call, counted from 1.
+        call: usize,
+        /// What it asks for.
+        asked: String,
+        /// What the recording has there.
+        recorded: String,
+    },
     /// Whoever the kind says: the stage ran and gave up.
     #[error("{kind}: {message}")]
     Failed {

@@ -16,7 +16,11 @@ use stagewright_core::{
     stage::{Profile, StageInfo},
 };
 
-use crate::{BoxError, Limits};
+use crate::{
+    BoxError, Limits,
+    grants::{Exchange, Granted},
+    recording::HostCall,
+};
 
 /// A component: its bytes and their digest. Cheap to clone.
 #[derive(Clone, PartialEq, Eq)]
@@ -246,6 +250,10 @@ pub struct Job {
     pub limits: Limits,
     /// How strictly floating point is pinned down.
     pub profile: Profile,
+    /// What it is granted of the real world; none for a pure stage.
+    pub granted: Option<Granted>,
+    /// Whether every call to the host is told to the observer.
+    pub record: bool,
 }
 
 impl Job {
@@ -258,6 +266,8 @@ impl Job {
             seed: 0,
             limits: Limits::default(),
             profile: Profile::default(),
+            granted: None,
+            record: false,
         }
     }
 }
@@ -334,6 +344,14 @@ pub trait Observer: Send + Sync {
     /// A point of a curve.
     fn metric(&self, point: &MetricPoint) {
         let _ = point;
+    }
+    /// A granted call was answered.
+    fn granted(&self, exchange: &Exchange) {
+        let _ = exchange;
+    }
+    /// The stage called the host; told only where [`Job::record`] asks for it.
+    fn called(&self, call: &HostCall) {
+        let _ = call;
     }
     /// A component is about to be compiled, which may take long.
     fn compiling(&self, component: Digest) {

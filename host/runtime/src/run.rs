@@ -5,7 +5,8 @@ use std::sync::{
     atomic::{AtomicBool, Ordering},
 };
 
-use stagewright_core::Schema;
+use serde_json::{Value as Json, json};
+use stagewright_core::{Digest, Schema, canonical};
 use wasmtime::component::Resource;
 
 use crate::{
@@ -13,6 +14,7 @@ use crate::{
     error::StageError,
     job::{Columns, Component, Input, ModelParts, Output, Value, Work},
     model::{Applied, Chain},
+    recording,
     sandbox::{Loaded, Sandbox},
     state::{ModelHandle, ReaderHandle, Session, WriterHandle, stage_error},
 };
@@ -30,6 +32,28 @@ pub(crate) fn execute(
     work: Work,
     parameters: &str,
 ) -> Result<Value, StageError> {
+    let value = value(session, components, component, work, parameters)?;
+    session.note(
+        "returned",
+        || Json::Null,
+        || match &value {
+            Value::Tables => Json::Null,
+            Value::Bytes(bytes) => json!({ "bytes": bytes.len(), "digest": Digest::of(bytes) }),
+            Value::Report(report) => json!({ "report": canonical::digest(report) }),
+            Value::Columns(columns) => json!(columns),
+            Value::Stages(stages) => json!(stages),
+        },
+    );
+    Ok(value)
+}
+
+fn value(
+    session: &Arc<Session>,
+    components: &dyn Components,
+    component: &Component,
+    work: Work,
+    parameters: &str,
+) -> Result<Value, StageError> {
     let stage = || Stage::new(session, components, component);
     match work {
         Work::Prepare { inputs, outputs } => stage()?.prepare(inputs, outputs, parameters),
@@ -39,12 +63,12 @@ pub(crate) fn execute(
         Work::Check { scored, model } => stage()?.check(scored, model, parameters),
         Work::Validate { table } => stage()?.validate(table, parameters),
         Work::Observe { reference, current, model } => stage()?.observe(reference, current, model, parameters),
-        Work::Describe => stage()?.describe(),
+        Work::Describe => Stage::pure(session, components, component)?.describe(),
         Work::Transform { state, input, output } => {
             let loaded = components.get(component)?;
             let mut features = Applied::features(session, &loaded, &state, input.schema())?;
             let columns = Columns { input: features.input().clone(), output: features.output().clone() };
-            let mut sink = Kept::start(output, &columns.output)?;
+            let mut sink = Kept::start(session, output, &columns.output)?;
             for index in 0..input.batches() {
                 let (_, batch) = features.apply(read(&input, index)?)?;
                 sink.write(batch)?;
@@ -54,7 +78,7 @@ pub(crate) fn execute(
         Work::Score { model, input, output } => {
             let mut chain = Chain::load(session, components, &model, input.schema())?;
             let columns = Columns { input: chain.input().clone(), output: chain.output().clone() };
-            let mut sink = Kept::start(output, &scored(input.schema(), chain.output())?)?;
+            let mut sink = Kept::start(session, output, &scored(input.schema(), chain.output())?)?;
             for index in 0..input.batches() {
                 let (mut rows, predictions) = chain.predict(read(&input, index)?)?;
                 rows.columns.extend(predictions.columns);
@@ -85,18 +109,22 @@ fn read(input: &Input, index: usize) -> Result<stagewright_core::Batch, StageErr
 }
 
 /// An output that the host itself writes.
-struct Kept(Output);
+struct Kept<'a> {
+    session: &'a Session,
+    output: Output,
+}
 
-impl Kept {
-    const WHAT: &str = "the output table could not be kept";
+impl<'a> Kept<'a> {
+    const WHAT: &'static str = "the output table could not be kept";
 
-    fn start(mut output: Output, schema: &Schema) -> Result<Self, StageError> {
+    fn start(session: &'a Session, mut output: Output, schema: &Schema) -> Result<Self, StageError> {
         output.start(schema).map_err(|error| stage_error(Self::WHAT, error))?;
-        Ok(Self(output))
+        Ok(Self { session, output })
     }
 
     fn write(&mut self, batch: stagewright_core::Batch) -> Result<(), StageError> {
-        self.0.write(batch).map_err(|error| stage_error(Self::WHAT, error))
+        self.session.note("applied", || Json::Null, || recording::batch(&batch));
+        self.output.write(batch).map_err(|error| stage_error(Self::WHAT, error))
     }
 }
 
@@ -124,12 +152,22 @@ impl<'a> Stage<'a> {
         components: &'a dyn Components,
         component: &Component,
     ) -> Result<Self, StageError> {
+        let sandbox = Sandbox::granted(session, &components.get(component)?)?;
+        Ok(Self { session, components, sandbox })
+    }
+
+    /// A stage that needs no grants to say what it is.
+    fn pure(
+        session: &'a Arc<Session>,
+        components: &'a dyn Components,
+        component: &Component,
+    ) -> Result<Self, StageError> {
         let sandbox = Sandbox::new(session, &components.get(component)?)?;
         Ok(Self { session, components, sandbox })
     }
 
-    fn reader(&mut self, table: Input) -> Result<Resource<ReaderHandle>, StageError> {
-        self.push(ReaderHandle::new(table))
+    fn reader(&mut self, name: &str, table: Input) -> Result<Resource<ReaderHandle>, StageError> {
+        self.push(ReaderHandle::new(name.to_owned(), table))
     }
 
     fn model(&mut self, parts: Option<ModelParts>) -> Result<Option<Resource<ModelHandle>>, StageError> {
@@ -151,7 +189,7 @@ impl<'a> Stage<'a> {
     ) -> Result<Value, StageError> {
         let mut tables = Vec::new();
         for (name, table) in inputs {
-            tables.push(exported::preprocessor::Input { name, table: self.reader(table)? });
+            tables.push(exported::preprocessor::Input { table: self.reader(&name, table)?, name });
         }
         let (mut written, mut started) = (Vec::new(), Vec::new());
         for (name, sink) in outputs {
@@ -170,32 +208,32 @@ impl<'a> Stage<'a> {
     }
 
     fn fit(mut self, training: Input, parameters: &str) -> Result<Value, StageError> {
-        let training = self.reader(training)?;
+        let training = self.reader("training", training)?;
         let state = call!(self, featurizer, call_fit, training, parameters)??;
         self.bytes("the state", state)
     }
 
     fn train(mut self, training: Input, validation: Option<Input>, parameters: &str) -> Result<Value, StageError> {
-        let training = self.reader(training)?;
-        let validation = validation.map(|table| self.reader(table)).transpose()?;
+        let training = self.reader("training", training)?;
+        let validation = validation.map(|table| self.reader("validation", table)).transpose()?;
         let weights = call!(self, trainer, call_train, training, validation, parameters)??;
         self.bytes("the weights", weights)
     }
 
     fn evaluate(mut self, scored: Input, model: Option<ModelParts>, parameters: &str) -> Result<Value, StageError> {
-        let (scored, model) = (self.reader(scored)?, self.model(model)?);
+        let (scored, model) = (self.reader("scored", scored)?, self.model(model)?);
         let report = call!(self, evaluator, call_evaluate, scored, model, parameters)??;
         self.report(report)
     }
 
     fn check(mut self, scored: Input, model: Option<ModelParts>, parameters: &str) -> Result<Value, StageError> {
-        let (scored, model) = (self.reader(scored)?, self.model(model)?);
+        let (scored, model) = (self.reader("scored", scored)?, self.model(model)?);
         let report = call!(self, fairness_checker, call_check, scored, model, parameters)??;
         self.report(report)
     }
 
     fn validate(mut self, table: Input, parameters: &str) -> Result<Value, StageError> {
-        let table = self.reader(table)?;
+        let table = self.reader("table", table)?;
         let report = call!(self, validator, call_validate, table, parameters)??;
         self.report(report)
     }
@@ -207,7 +245,7 @@ impl<'a> Stage<'a> {
         model: Option<ModelParts>,
         parameters: &str,
     ) -> Result<Value, StageError> {
-        let (reference, current) = (self.reader(reference)?, self.reader(current)?);
+        let (reference, current) = (self.reader("reference", reference)?, self.reader("current", current)?);
         let model = self.model(model)?;
         let report = call!(self, monitor, call_observe, reference, current, model, parameters)??;
         self.report(report)

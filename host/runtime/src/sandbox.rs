@@ -1,7 +1,8 @@
 //! One instance of one component: the only way to call a guest.
 
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 
+use stagewright_core::grant::Capability;
 use wasmtime::{
     Engine, Store, Trap,
     component::{Component, Instance, InstancePre, Linker},
@@ -9,6 +10,7 @@ use wasmtime::{
 
 use crate::{
     error::StageError,
+    grants::Outside,
     limits::STACK_BYTES,
     state::{self, Session, State},
     wasi,
@@ -20,6 +22,8 @@ const CALL_BYTES: u64 = 64 << 20;
 /// A component with its imports connected, ready to be instantiated many times.
 pub(crate) struct Loaded {
     pub(crate) pre: InstancePre<State>,
+    /// What it asks for of the real world.
+    pub(crate) asks: BTreeSet<Capability>,
 }
 
 impl Loaded {
@@ -31,8 +35,10 @@ impl Loaded {
             wasi::add_to_linker(&mut linker, component, engine)?;
             linker.instantiate_pre(component)
         };
+        let asks =
+            component.component_type().imports(engine).filter_map(|(name, _)| Capability::of_import(name)).collect();
         let refuse = |error: wasmtime::Error| crate::Refused::Invalid(format!("{error:#}"));
-        Ok(Self { pre: link().map_err(refuse)? })
+        Ok(Self { pre: link().map_err(refuse)?, asks })
     }
 }
 
@@ -44,8 +50,26 @@ pub(crate) struct Sandbox {
 }
 
 impl Sandbox {
+    /// One that is granted nothing.
     pub(crate) fn new(session: &Arc<Session>, loaded: &Arc<Loaded>) -> Result<Self, StageError> {
-        let mut store = Store::new(loaded.pre.engine(), State::new(session));
+        Self::with(session, loaded, None)
+    }
+
+    /// The one in which the stage itself runs. A component that asks for more than it is granted does not start.
+    pub(crate) fn granted(session: &Arc<Session>, loaded: &Arc<Loaded>) -> Result<Self, StageError> {
+        let capabilities = session.granted.as_ref().map(|granted| granted.grants.capabilities()).unwrap_or_default();
+        if let Some(capability) = loaded.asks.difference(&capabilities).next() {
+            return Err(StageError::NotGranted { capability: *capability });
+        }
+        Self::with(session, loaded, session.granted.as_ref().map(|granted| Arc::clone(&granted.outside)))
+    }
+
+    fn with(
+        session: &Arc<Session>,
+        loaded: &Arc<Loaded>,
+        outside: Option<Arc<dyn Outside>>,
+    ) -> Result<Self, StageError> {
+        let mut store = Store::new(loaded.pre.engine(), State::new(session, outside));
         store.limiter(|state| &mut state.guard);
         let bytes = session.limits.value_bytes.saturating_add(CALL_BYTES);
         store.set_hostcall_fuel(usize::try_from(bytes).unwrap_or(usize::MAX));

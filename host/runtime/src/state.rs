@@ -8,6 +8,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use serde_json::{Value, json};
 use stagewright_core::{
     Batch, Schema,
     record::{Level, LogLine, MetricPoint},
@@ -17,9 +18,11 @@ use wasmtime::component::{HasSelf, Linker, Resource, ResourceTable};
 use crate::{
     bindings::{self, Failure, context, datasets, models, tables},
     error::{BoxError, StageError},
+    grants::{self, Granted, Outside},
     job::{CancelToken, Input, Observer, Output},
     limits::{Budget, Guard, Journal, Limits, selection},
     model::Chain,
+    recording::{self, HostCall},
     wasi::Virtual,
 };
 
@@ -36,6 +39,10 @@ pub(crate) struct Session {
     pub(crate) journal: Mutex<Journal>,
     pub(crate) observer: Arc<dyn Observer>,
     pub(crate) cancel: CancelToken,
+    /// What the stage's own component is granted. A model's parts never are.
+    pub(crate) granted: Option<Granted>,
+    /// Whether the observer hears of every call.
+    pub(crate) record: bool,
     progress: Mutex<Option<Instant>>,
 }
 
@@ -51,13 +58,30 @@ pub(crate) fn short(mut message: String) -> String {
 impl Session {
     pub(crate) fn new(seed: u64, limits: Limits, observer: Arc<dyn Observer>, cancel: CancelToken) -> Self {
         let journal = Mutex::new(Journal::new(&limits));
-        Self { seed, limits, budget: Arc::default(), journal, observer, cancel, progress: Mutex::default() }
+        Self {
+            seed,
+            limits,
+            budget: Arc::default(),
+            journal,
+            observer,
+            cancel,
+            granted: None,
+            record: false,
+            progress: Mutex::default(),
+        }
     }
 
     pub(crate) fn log(&self, level: Level, message: String) {
         let line = LogLine { level, message: short(message) };
         if self.journal.lock().unwrap_or_else(PoisonError::into_inner).line(&line) {
             self.observer.log(&line);
+        }
+    }
+
+    /// Tells the observer of a call, where it wants to hear of calls.
+    pub(crate) fn note(&self, function: &str, asked: impl FnOnce() -> Value, answered: impl FnOnce() -> Value) {
+        if self.record {
+            self.observer.called(&HostCall { function: function.to_owned(), asked: asked(), answered: answered() });
         }
     }
 
@@ -82,19 +106,26 @@ pub(crate) struct State {
     pub(crate) guard: Guard,
     pub(crate) handles: ResourceTable,
     pub(crate) wasi: Virtual,
+    /// Who answers granted calls; none where nothing is granted.
+    pub(crate) outside: Option<Arc<dyn Outside>>,
     /// Why the host ended the guest: the trap that it then sees says less.
     pub(crate) stopped: Option<StageError>,
 }
 
 impl State {
-    pub(crate) fn new(session: &Arc<Session>) -> Self {
+    pub(crate) fn new(session: &Arc<Session>, outside: Option<Arc<dyn Outside>>) -> Self {
         let guard = Guard::new(Arc::clone(&session.budget), session.limits.memory_bytes);
         let wasi = Virtual::new(session.seed);
-        Self { session: Arc::clone(session), guard, handles: ResourceTable::new(), wasi, stopped: None }
+        Self { session: Arc::clone(session), guard, handles: ResourceTable::new(), wasi, outside, stopped: None }
+    }
+
+    /// Tells the observer of a call, where it wants to hear of calls.
+    pub(crate) fn note(&self, function: &str, asked: impl FnOnce() -> Value, answered: impl FnOnce() -> Value) {
+        self.session.note(function, asked, answered);
     }
 
     /// Ends the guest.
-    fn stop<T>(&mut self, error: StageError) -> wasmtime::Result<T> {
+    pub(crate) fn stop<T>(&mut self, error: StageError) -> wasmtime::Result<T> {
         let message = error.to_string();
         self.stopped.get_or_insert(error);
         Err(wasmtime::Error::msg(message))
@@ -107,7 +138,8 @@ pub(crate) fn add_to_linker(linker: &mut Linker<State>) -> wasmtime::Result<()> 
     bindings::stagewright::stage::failures::add_to_linker::<_, HasSelf<State>>(linker, |state| state)?;
     context::add_to_linker::<_, HasSelf<State>>(linker, |state| state)?;
     datasets::add_to_linker::<_, HasSelf<State>>(linker, |state| state)?;
-    models::add_to_linker::<_, HasSelf<State>>(linker, |state| state)
+    models::add_to_linker::<_, HasSelf<State>>(linker, |state| state)?;
+    grants::add_to_linker(linker)
 }
 
 impl tables::Host for State {}
@@ -124,33 +156,41 @@ impl context::Host for State {
             context::Level::Warn => Level::Warn,
             context::Level::Error => Level::Error,
         };
+        self.note("context.log", || json!({ "level": level, "message": short(message.clone()) }), || Value::Null);
         self.session.log(level, message);
         Ok(())
     }
 
     fn progress(&mut self, done: u64, total: u64) -> wasmtime::Result<()> {
+        self.note("context.progress", || json!({ "done": done, "total": total }), || Value::Null);
         self.session.progress(done, total);
         Ok(())
     }
 
     fn metric(&mut self, name: String, step: u64, value: f64) -> wasmtime::Result<()> {
         let value = Some(value).filter(|value| value.is_finite());
-        self.session.metric(&MetricPoint { name, step, value });
+        let point = MetricPoint { name: short(name), step, value };
+        self.note("context.metric", || json!(point), || Value::Null);
+        self.session.metric(&point);
         Ok(())
     }
 
     fn seed(&mut self) -> wasmtime::Result<u64> {
+        self.note("context.seed", || Value::Null, || json!(self.session.seed));
         Ok(self.session.seed)
     }
 
     fn cancelled(&mut self) -> wasmtime::Result<bool> {
-        Ok(self.session.cancel.is_cancelled())
+        let cancelled = self.session.cancel.is_cancelled();
+        self.note("context.cancelled", || Value::Null, || json!(cancelled));
+        Ok(cancelled)
     }
 }
 
 /// A table on its way into a guest.
 #[expect(unreachable_pub, reason = "the generated bindings re-export it")]
 pub struct ReaderHandle {
+    name: String,
     table: Input,
     /// The next row to hand out: its batch and its place in that.
     batch: usize,
@@ -160,8 +200,8 @@ pub struct ReaderHandle {
 }
 
 impl ReaderHandle {
-    pub(crate) fn new(table: Input) -> Self {
-        Self { table, batch: 0, row: 0, current: None }
+    pub(crate) fn new(name: String, table: Input) -> Self {
+        Self { name, table, batch: 0, row: 0, current: None }
     }
 
     fn next(&mut self, columns: &[u32], most: usize) -> Result<Option<Batch>, ReadError> {
@@ -214,11 +254,17 @@ enum ReadError {
 
 impl datasets::HostReader for State {
     fn schema(&mut self, reader: Resource<ReaderHandle>) -> wasmtime::Result<Vec<tables::Field>> {
-        Ok(bindings::fields(self.handles.get(&reader)?.table.schema()))
+        let reader = self.handles.get(&reader)?;
+        let asked = || json!({ "reader": reader.name });
+        self.note("reader.schema", asked, || json!(reader.table.schema()));
+        Ok(bindings::fields(reader.table.schema()))
     }
 
     fn rows(&mut self, reader: Resource<ReaderHandle>) -> wasmtime::Result<u64> {
-        Ok(self.handles.get(&reader)?.table.rows())
+        let reader = self.handles.get(&reader)?;
+        let rows = reader.table.rows();
+        self.note("reader.rows", || json!({ "reader": reader.name }), || json!(rows));
+        Ok(rows)
     }
 
     fn next(
@@ -227,7 +273,15 @@ impl datasets::HostReader for State {
         columns: Vec<u32>,
         max_rows: u32,
     ) -> wasmtime::Result<Result<Option<tables::Batch>, Failure>> {
-        match self.handles.get_mut(&reader)?.next(&columns, max_rows as usize) {
+        let next = self.handles.get_mut(&reader)?.next(&columns, max_rows as usize);
+        let reader = self.handles.get(&reader)?;
+        let asked = || json!({ "reader": reader.name, "columns": columns, "max-rows": max_rows });
+        self.note("reader.next", asked, || match &next {
+            Ok(batch) => batch.as_ref().map_or(Value::Null, recording::batch),
+            Err(ReadError::Guest(message)) => json!({ "failure": message }),
+            Err(ReadError::Host(error)) => json!({ "stopped": error.to_string() }),
+        });
+        match next {
             Ok(batch) => Ok(Ok(batch.map(Into::into))),
             Err(ReadError::Guest(message)) => Ok(Err(Failure::Internal(message))),
             Err(ReadError::Host(error)) => self.stop(stage_error("an input table could not be read", error)),
@@ -237,6 +291,8 @@ impl datasets::HostReader for State {
     fn rewind(&mut self, reader: Resource<ReaderHandle>) -> wasmtime::Result<()> {
         let reader = self.handles.get_mut(&reader)?;
         (reader.batch, reader.row, reader.current) = (0, 0, None);
+        let name = reader.name.clone();
+        self.note("reader.rewind", || json!({ "reader": name }), || Value::Null);
         Ok(())
     }
 
@@ -272,8 +328,12 @@ impl datasets::HostWriter for State {
             if writer.started.swap(true, Ordering::Relaxed) {
                 return Err(StageError::bad_output(&what, "`start` was called twice"));
             }
-            writer.sink.start(&schema).map_err(|error| stage_error(&format!("{what} could not be kept"), error))
+            writer.sink.start(&schema).map_err(|error| stage_error(&format!("{what} could not be kept"), error))?;
+            Ok(schema)
         });
+        let name = writer.name.clone();
+        let result = result
+            .map(|schema| self.note("writer.start", || json!({ "writer": name, "columns": schema }), || Value::Null));
         result.map_or_else(|error| self.stop(error), |()| Ok(Ok(())))
     }
 
@@ -283,7 +343,14 @@ impl datasets::HostWriter for State {
         let result = match writer.started.load(Ordering::Relaxed) {
             false => Err(StageError::bad_output(&what, "`write` was called before `start`")),
             true => {
-                writer.sink.write(rows.into()).map_err(|error| stage_error(&format!("{what} could not be kept"), error))
+                let rows = Batch::from(rows);
+                let noted = self.session.record.then(|| recording::batch(&rows));
+                let written = writer.sink.write(rows);
+                let name = writer.name.clone();
+                if let Some(rows) = noted {
+                    self.note("writer.write", || json!({ "writer": name, "rows": rows }), || Value::Null);
+                }
+                written.map_err(|error| stage_error(&format!("{what} could not be kept"), error))
             }
         };
         result.map_or_else(|error| self.stop(error), |()| Ok(Ok(())))
@@ -309,11 +376,15 @@ pub struct ModelHandle(pub(crate) Chain);
 
 impl models::HostModel for State {
     fn input(&mut self, model: Resource<ModelHandle>) -> wasmtime::Result<Vec<tables::Field>> {
-        Ok(bindings::fields(self.handles.get(&model)?.0.input()))
+        let input = self.handles.get(&model)?.0.input();
+        self.note("model.input", || Value::Null, || json!(input));
+        Ok(bindings::fields(input))
     }
 
     fn schema(&mut self, model: Resource<ModelHandle>) -> wasmtime::Result<Vec<tables::Field>> {
-        Ok(bindings::fields(self.handles.get(&model)?.0.output()))
+        let output = self.handles.get(&model)?.0.output();
+        self.note("model.schema", || Value::Null, || json!(output));
+        Ok(bindings::fields(output))
     }
 
     fn predict(
@@ -324,9 +395,21 @@ impl models::HostModel for State {
         let chain = &mut self.handles.get_mut(&model)?.0;
         let rows = Batch::from(rows);
         if let Err(error) = rows.check(chain.input()) {
-            return Ok(Err(Failure::InvalidData(format!("the rows do not fit the model's input: {error}"))));
+            let message = format!("the rows do not fit the model's input: {error}");
+            self.note("model.predict", || recording::batch(&rows), || json!({ "failure": message }));
+            return Ok(Err(Failure::InvalidData(message)));
         }
-        match chain.predict(rows) {
+        let asked = self.session.record.then(|| recording::batch(&rows));
+        let predicted = chain.predict(rows);
+        self.note(
+            "model.predict",
+            || json!(asked),
+            || match &predicted {
+                Ok((_, predictions)) => recording::batch(predictions),
+                Err(error) => json!({ "failure": error.to_string() }),
+            },
+        );
+        match predicted {
             Ok((_, predictions)) => Ok(Ok(predictions.into())),
             Err(StageError::Failed { kind, message }) => Ok(Err(match kind {
                 crate::FailureKind::InvalidParameter => Failure::InvalidParameter(message),

@@ -6,4 +6,5 @@
 pub mod bench;
 pub mod build;
 pub mod conformance;
+pub mod replay;
 pub mod scaffold;

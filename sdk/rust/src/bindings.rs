@@ -14,6 +14,7 @@ wit_bindgen::generate!({
         package stagewright:sdk;
         world sdk {
             include stagewright:stage/stage-imports@0.1.0;
+            include stagewright:stage/grants@0.1.0;
             import stagewright:stage/reports@0.1.0;
             export stagewright:stage/plugin@0.1.0;
             export stagewright:stage/preprocessor@0.1.0;

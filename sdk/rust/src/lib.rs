@@ -12,6 +12,7 @@ pub mod context;
 pub mod design;
 mod export;
 mod failure;
+pub mod grants;
 pub mod label;
 pub mod linear;
 mod reader;

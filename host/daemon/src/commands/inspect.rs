@@ -7,7 +7,7 @@ use stagewright::{
     code,
     runtime::{Limits, WorkerPool},
 };
-use stagewright_core::{Digest, StageKind, VersionRef, record::PluginRecord};
+use stagewright_core::{Digest, StageKind, VersionRef, grant::Capability, record::PluginRecord};
 
 use super::Context;
 use crate::{
@@ -85,7 +85,14 @@ fn may(record: &PluginRecord) -> Vec<String> {
     for import in &record.imports {
         let short = import.strip_prefix("stagewright:stage/").and_then(|name| name.split('@').next());
         if !import.starts_with("wasi:") && short.is_none_or(|name| !known.contains(&name)) {
-            all.push(format!("use `{import}`, where the pipeline and the project grant it"));
+            let what = match Capability::of_import(import) {
+                Some(Capability::Files) => "use files of folders",
+                Some(Capability::Http) => "send requests to hosts",
+                Some(Capability::Environment) => "read names of the environment",
+                Some(Capability::WallClock) => "see the real time",
+                None => import,
+            };
+            all.push(format!("{what} that the pipeline and the project's stagewright.toml grant"));
         }
     }
     let nothing = if all.len() == without_grants { ": no file, no network, no environment, no real clock" } else { "" };

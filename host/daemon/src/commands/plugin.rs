@@ -42,7 +42,12 @@ pub(crate) fn dispatch(context: &Context, command: PluginCommand) -> Result<(), 
                 columns.text()
             })
         }
-        PluginCommand::Test { file, with } => super::trial::test(context, &file, &with),
+        PluginCommand::Test { file, replay: Some(replay), .. } => {
+            super::recording::replay(context, &replay, file.as_deref())
+        }
+        PluginCommand::Test { file, with, replay: None } => {
+            super::trial::test(context, file.as_deref().unwrap_or(std::path::Path::new("")), &with)
+        }
         PluginCommand::Bench { file, with } => super::trial::bench(context, &file, &with),
         PluginCommand::List => {
             let project = context.read()?;

@@ -8,7 +8,7 @@ use stagewright::{
     memo,
     plan::{Plan, Work},
     run::{self, Options, RunOutcome, Watcher},
-    verify::{self, Verdict, Verified},
+    verify::{self, Verdict, Verification, Verified},
 };
 use stagewright_core::record::Status;
 
@@ -62,7 +62,7 @@ pub(crate) fn check(context: &Context, path: &Path) -> Result<(), Failure> {
     )
 }
 
-pub(crate) fn run(context: &Context, path: &Path, seed: Option<u64>, fresh: bool) -> Result<(), Failure> {
+pub(crate) fn run(context: &Context, path: &Path, seed: Option<u64>, fresh: bool, record: bool) -> Result<(), Failure> {
     let text = read(path)?;
     let (shown, version) = (path.display().to_string(), context.surroundings.version.as_str());
     if !fresh && let Some(run) = memo::unchanged(&context.root, &shown, &text, seed, version) {
@@ -79,9 +79,9 @@ pub(crate) fn run(context: &Context, path: &Path, seed: Option<u64>, fresh: bool
         let asked = asked.lock().unwrap_or_else(std::sync::PoisonError::into_inner).take();
         asked.and_then(|asked| asked.join().ok().flatten())
     };
-    let options = Options { fresh, cancel, watcher: &context.progress as &dyn Watcher, git: &git };
+    let options = Options { fresh, record, cancel, watcher: &context.progress as &dyn Watcher, git: &git };
     let outcome = run::run(&project, &plan, &options)?;
-    if outcome.run.status == Status::Succeeded {
+    if outcome.run.status == Status::Succeeded && plan.repeatable() {
         memo::note(&context.root, &shown, &text, seed, version, &outcome.run);
     }
     told(context, &outcome)
@@ -105,6 +105,20 @@ fn told(context: &Context, outcome: &RunOutcome) -> Result<(), Failure> {
     }
 }
 
+/// Which steps did not ask the world again.
+fn replayed(verification: &Verification) -> String {
+    let mut text = String::new();
+    for step in &verification.steps {
+        if let Some(calls) = step.replayed {
+            let name = if step.stage == step.step { String::new() } else { format!(": {}", step.step) };
+            let calls =
+                if calls == 1 { "1 granted call was".to_owned() } else { format!("{calls} granted calls were") };
+            let _ = writeln!(text, "  {}{name}: {calls} answered from the recording, not by the world", step.stage);
+        }
+    }
+    text
+}
+
 pub(crate) fn verify(context: &Context, wanted: &str) -> Result<(), Failure> {
     let cancel = cancelled_by_user();
     let project = context.read()?;
@@ -120,9 +134,10 @@ pub(crate) fn verify(context: &Context, wanted: &str) -> Result<(), Failure> {
     };
     context.print(&verification, |verification| match verification.first() {
         None => format!(
-            "run {}: {} steps ran again, and every output is the same, bit for bit\n",
+            "run {}: {} steps ran again, and every output is the same, bit for bit\n{}",
             run.id,
-            verification.steps.len()
+            verification.steps.len(),
+            replayed(verification)
         ),
         Some(_) => String::new(),
     })?;

@@ -113,6 +113,11 @@ fn run_text(project: &Project, run: &RunRecord) -> String {
         run.pipeline_file.digest.short()
     );
     let _ = writeln!(text, "  seed {}, profile {}, {}, stagewright {}", run.seed, run.profile, run.engine, run.host);
+    for (stage, grants) in run.grants() {
+        for grants in grants {
+            let _ = writeln!(text, "  impure: {stage} was granted {}", printable(&grants.to_string()));
+        }
+    }
     if let Some(git) = &run.git {
         let dirty = if git.dirty { " with uncommitted changes" } else { "" };
         let _ = writeln!(text, "  git {}{dirty}", git.commit.chars().take(12).collect::<String>());

@@ -125,7 +125,7 @@ fn parameters(with: &[String]) -> Result<Parameters, Failure> {
     with.iter().map(pair).collect()
 }
 
-fn read(file: &Path) -> Result<Component, Failure> {
+pub(crate) fn read(file: &Path) -> Result<Component, Failure> {
     let cannot = |error: std::io::Error| {
         let message = format!("cannot read {}", file.display());
         Failure { code: CANNOT, error: Some(anyhow::Error::new(error).context(message)) }

@@ -11,7 +11,10 @@ use std::{
 use serde_json::Value;
 use stagewright_core::{Name, StageKind, VersionRef, stage::Profile};
 
-use super::source::{Kind, Located, Node, Problems, Source, unknown};
+use super::{
+    grants::{StageGrants, truth},
+    source::{Kind, Located, Node, Problems, Source, unknown},
+};
 
 /// A parsed pipeline.
 #[derive(Clone, Debug)]
@@ -61,6 +64,10 @@ pub struct Stage {
     pub select: Option<Select>,
     /// The stage's own seed, where it has one.
     pub seed: Option<u64>,
+    /// What it is granted of the real world.
+    pub grants: StageGrants,
+    /// Whether the result of a granted stage is kept for later runs; where the file says nothing, it is not.
+    pub cache: Option<Located<bool>>,
 }
 
 /// Where a stage's tables come from, by port.
@@ -215,7 +222,7 @@ impl Stage {
             StageKind::Validator | StageKind::Predictor => &["input"],
             StageKind::Monitor => &["reference", "current", "model"],
         };
-        let mut allowed = vec![kind_key.value.as_str(), "with", "seed"];
+        let mut allowed = vec![kind_key.value.as_str(), "with", "seed", "grants", "cache"];
         allowed.extend(KINDS.iter().filter(|other| entries.iter().any(|(key, _)| key.value == **other)));
         allowed.extend(own);
         let keys = node.known(file, &format!("{what}, a {kind},"), &allowed);
@@ -256,6 +263,8 @@ impl Stage {
         }
         let select = keys.get("select").and_then(|node| Select::read(file, node));
         let seed = keys.get("seed").and_then(|node| node.integer(file, "seed", 0..i64::MAX)).map(|seed| seed as u64);
+        let grants = keys.get("grants").map(|node| StageGrants::read(file, &what, node)).unwrap_or_default();
+        let cache = keys.get("cache").map(|node| Located { value: truth(file, node, "cache"), at: node.at.clone() });
         let with_at = keys.get("with").map_or_else(|| name.at.clone(), |node| node.at.clone());
         let name = name.clone();
         Some(Self {
@@ -271,6 +280,8 @@ impl Stage {
             sweep,
             select,
             seed,
+            grants,
+            cache,
         })
     }
 }

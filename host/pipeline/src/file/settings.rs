@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
-use super::source::{Kind, Node, Problems, Source};
+use super::{
+    grants::Allowed,
+    source::{Kind, Node, Problems, Source},
+};
 
 /// What the operator of a project may set.
 #[derive(Clone, Debug, PartialEq)]
@@ -27,6 +30,8 @@ pub struct Settings {
     pub workers: Option<usize>,
     /// What `gc` keeps.
     pub keep: Retention,
+    /// What pipelines may grant to stages.
+    pub allowed: Allowed,
 }
 
 /// What `gc` keeps besides what is tagged, registered or in use.
@@ -51,6 +56,7 @@ impl Default for Settings {
             compile_memory: 4 << 30,
             workers: None,
             keep: Retention { versions: None, runs: None },
+            allowed: Allowed::default(),
         }
     }
 }
@@ -77,6 +83,12 @@ log = \"1MiB\"
 # [keep]                # what `stagewright gc` keeps besides what is tagged or registered; everything by default
 # versions = 10         # of each name
 # runs = 100            # with all that they made
+
+# [grants]              # what pipelines may grant to stages of the real world; nothing by default
+# files.reference = { path = \"reference\", access = \"read\" }
+# http = [\"api.example.org\"]
+# environment = [\"REGION\"]
+# wall-clock = true
 ";
 
     /// Reads `stagewright.toml`. `path` is only for messages.
@@ -87,7 +99,7 @@ log = \"1MiB\"
         let mut source = Source::new(path, text);
         let file = &mut source;
         let root = file.parse();
-        let sections = root.known(file, "stagewright.toml", &["project", "limits", "run", "keep"]);
+        let sections = root.known(file, "stagewright.toml", &["project", "limits", "run", "keep", "grants"]);
         let mut settings = Self::default();
         if let Some(section) = sections.get("project") {
             let keys = section.known(file, "[project]", &["name"]);
@@ -124,6 +136,9 @@ log = \"1MiB\"
             let keys = section.known(file, "[keep]", &["versions", "runs"]);
             let mut keep = |key| keys.get(key).and_then(|node| count(file, node, key, 1_000_000)).map(|n| n as u64);
             settings.keep = Retention { versions: keep("versions"), runs: keep("runs") };
+        }
+        if let Some(section) = sections.get("grants") {
+            settings.allowed = Allowed::read(file, section);
         }
         source.finish(settings)
     }

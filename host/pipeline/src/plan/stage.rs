@@ -33,7 +33,8 @@ impl<'a> Planner<'a> {
                     .filter_map(|other| planned.get(pipeline.stages[other].name.value.as_str()).copied());
                 let after = after.collect();
                 let seed = stage.seed.unwrap_or(pipeline.seed);
-                stages.push((*index, PlannedStage { name: stage.name.value.clone(), position, after, seed, work }));
+                let (name, cache) = (stage.name.value.clone(), stage.cache.as_ref().is_some_and(|cache| cache.value));
+                stages.push((*index, PlannedStage { name, position, after, seed, cache, work }));
             }
         }
         stages.sort_by_key(|(index, _)| *index);
@@ -70,7 +71,7 @@ impl<'a> Planner<'a> {
     }
 
     fn only_call(&mut self, stage: &Stage) -> Option<super::Call> {
-        self.call(stage.plugins.first()?, stage.kind, &stage.with, &stage.with_at, &Parameters::new())
+        self.call(stage, stage.plugins.first()?, stage.kind, &stage.with, &stage.with_at, &Parameters::new())
     }
 
     fn features(&mut self, stage: &Stage, planned: &BTreeMap<&str, usize>) -> Option<Vec<usize>> {
@@ -135,7 +136,7 @@ impl<'a> Planner<'a> {
                 self.file.problem(&plugin.at, message, Some("this is the plugin author's to mend".to_owned()));
             }
             for varied in self.choices(stage, plugin, &mut swept) {
-                if let Some(call) = self.call(plugin, stage.kind, &stage.with, &stage.with_at, &varied) {
+                if let Some(call) = self.call(stage, plugin, stage.kind, &stage.with, &stage.with_at, &varied) {
                     candidates.push(PlannedCandidate { call, varied });
                 }
             }
@@ -205,7 +206,7 @@ impl<'a> Planner<'a> {
         let nothing = BTreeMap::new();
         let call = match (&select.evaluator, judge) {
             (Some(evaluator), _) => {
-                self.call(evaluator, StageKind::Evaluator, &nothing, &evaluator.at, &Parameters::new())
+                self.call(stage, evaluator, StageKind::Evaluator, &nothing, &evaluator.at, &Parameters::new())
             }
             (None, Some(judge)) => self.only_call(judge),
             (None, None) => {

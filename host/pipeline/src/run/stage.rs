@@ -36,6 +36,7 @@ pub(super) fn run(steps: &Steps<'_>, plan: &Plan, index: usize, made: &BTreeMap<
         status: Status::Succeeded,
         steps: Vec::new(),
         log: Vec::new(),
+        failed: None,
         outputs: BTreeMap::new(),
         candidates: Vec::new(),
         selected: None,
@@ -43,7 +44,9 @@ pub(super) fn run(steps: &Steps<'_>, plan: &Plan, index: usize, made: &BTreeMap<
     let runner = Runner { steps, plan, stage, made };
     match runner.work(&mut run) {
         Ok(()) => {}
-        Err(StepError::Failed { message, log }) => (run.status, run.log) = (Status::Failed { message }, log),
+        Err(StepError::Failed { message, log, step }) => {
+            (run.status, run.log, run.failed) = (Status::Failed { message }, log, step);
+        }
         Err(StepError::Cancelled) => run.status = Status::Cancelled,
         Err(StepError::Broken(error)) => return Err(error),
     }
@@ -71,7 +74,7 @@ impl Runner<'_> {
                     spec.inputs.insert(port.clone(), self.table(table)?);
                 }
                 spec.outputs.clone_from(outputs);
-                let step = self.steps.run(&self.stage.name, call.plugin.name.to_string(), spec)?;
+                let step = self.steps.run(self.stage, call.plugin.name.to_string(), spec)?;
                 run.outputs.clone_from(&step.result.outputs);
                 run.steps.push(step);
                 Ok(())
@@ -80,7 +83,7 @@ impl Runner<'_> {
                 let input = self.features(run, self.table(input)?, features)?;
                 let mut spec = self.spec(Operation::Fit, call);
                 spec.inputs.insert("training".to_owned(), input);
-                let step = self.steps.run(&self.stage.name, format!("fit {}", call.plugin.name), spec)?;
+                let step = self.steps.run(self.stage, format!("fit {}", call.plugin.name), spec)?;
                 run.outputs.clone_from(&step.result.outputs);
                 run.outputs.insert("component".to_owned(), call.plugin.digest);
                 run.steps.push(step);
@@ -121,6 +124,7 @@ impl Runner<'_> {
     fn spec(&self, operation: Operation, call: &Call) -> stagewright_core::stage::StageSpec {
         let mut spec = spec(self.plan, operation, call.plugin.digest, self.stage.seed);
         spec.parameters = call.parameters.clone();
+        spec.grants = call.grants.clone();
         spec
     }
 
@@ -149,7 +153,7 @@ impl Runner<'_> {
             spec.inputs.insert("input".to_owned(), table);
             spec.outputs.push("output".to_owned());
             let title = format!("transform by {}", self.plan.stages[*stage].name);
-            let step = self.steps.run(&self.stage.name, title, spec)?;
+            let step = self.steps.run(self.stage, title, spec)?;
             table = output(&step, "output")?;
             run.steps.push(step);
         }
@@ -196,7 +200,7 @@ impl Runner<'_> {
         let mut spec = self.spec(Operation::Train, call);
         spec.inputs.insert("training".to_owned(), tables.training);
         spec.inputs.extend(tables.validation.map(|table| ("validation".to_owned(), table)));
-        let step = self.steps.run(&self.stage.name, format!("train {name}"), spec)?;
+        let step = self.steps.run(self.stage, format!("train {name}"), spec)?;
         let weights = output(&step, "weights")?;
         steps.push(step);
         let model = self.bundle(features, call.plugin.digest, weights, &tables.schema)?;
@@ -207,7 +211,7 @@ impl Runner<'_> {
             let mut spec = self.spec(Operation::Evaluate, &select.call);
             spec.inputs.insert("scored".to_owned(), scored);
             spec.inputs.insert("model".to_owned(), model);
-            let step = self.steps.run(&self.stage.name, format!("evaluate {name}"), spec)?;
+            let step = self.steps.run(self.stage, format!("evaluate {name}"), spec)?;
             value = self.selecting_value(select, output(&step, "report")?)?;
             steps.push(step);
         }
@@ -270,7 +274,7 @@ impl Runner<'_> {
         spec.inputs.insert("model".to_owned(), model);
         spec.inputs.insert("input".to_owned(), rows);
         spec.outputs.push("output".to_owned());
-        let step = self.steps.run(&self.stage.name, title.to_owned(), spec)?;
+        let step = self.steps.run(self.stage, title.to_owned(), spec)?;
         let scored = output(&step, "output")?;
         steps.push(step);
         Ok(scored)
@@ -318,7 +322,7 @@ impl Runner<'_> {
             }
         }
         spec.inputs.extend(model.map(|model| ("model".to_owned(), model)));
-        let step = self.steps.run(&self.stage.name, call.plugin.name.to_string(), spec)?;
+        let step = self.steps.run(self.stage, call.plugin.name.to_string(), spec)?;
         let digest = output(&step, "report")?;
         run.outputs.insert("report".to_owned(), digest);
         run.steps.push(step);

@@ -6,18 +6,25 @@ use std::{
 };
 
 use stagewright_core::{
-    Digest, canonical,
-    record::{LogLine, StageResult, StepRun},
+    Digest, Grants, canonical,
+    record::{FailedStep, LogLine, StageResult, StepRun},
     stage::StageSpec,
 };
-use stagewright_runtime::{Observer, StageError};
+use stagewright_runtime::{
+    Observer, StageError,
+    grants::Exchange,
+    recording::{Ended, HostCall},
+};
 use stagewright_store::StoreError;
 
 use super::{Options, Watcher};
 use crate::{
     error::{Error, Result},
     execute::{Executor, LocalExecutor, Outputs},
+    granted::Keeper,
+    plan::PlannedStage,
     project::Project,
+    recording,
 };
 
 /// The collection of results in the ledger, by run key.
@@ -26,14 +33,14 @@ pub(crate) const RESULTS: &str = "result";
 /// How a step can fail: by itself, which the run records, or because the store is broken, which ends the run.
 #[derive(Debug)]
 pub(super) enum StepError {
-    Failed { message: String, log: Vec<LogLine> },
+    Failed { message: String, log: Vec<LogLine>, step: Option<Box<FailedStep>> },
     Cancelled,
     Broken(Error),
 }
 
 impl StepError {
     pub(super) fn failed(message: String) -> Self {
-        Self::Failed { message, log: Vec::new() }
+        Self::Failed { message, log: Vec::new(), step: None }
     }
 }
 
@@ -87,6 +94,10 @@ struct Watched<'a> {
     step: &'a str,
     /// A step that succeeds has its log in its result; of one that fails, this is all there is.
     said: Mutex<Vec<LogLine>>,
+    /// What it asked of the real world.
+    granted: Keeper<'a>,
+    /// What it asked of the host.
+    calls: Mutex<Vec<HostCall>>,
 }
 
 impl Observer for Watched<'_> {
@@ -99,6 +110,14 @@ impl Observer for Watched<'_> {
         self.said.lock().unwrap_or_else(PoisonError::into_inner).push(line.clone());
     }
 
+    fn granted(&self, exchange: &Exchange) {
+        self.granted.keep(exchange);
+    }
+
+    fn called(&self, call: &HostCall) {
+        self.calls.lock().unwrap_or_else(PoisonError::into_inner).push(call.clone());
+    }
+
     fn compiling(&self, _: Digest) {
         self.watcher.compiling(self.stage, self.step);
     }
@@ -106,34 +125,72 @@ impl Observer for Watched<'_> {
 
 impl<'a> Steps<'a> {
     pub(super) fn new(project: &'a Project, options: &'a Options<'a>) -> Self {
-        let executor = LocalExecutor { project, pool: &project.pool, outputs: Outputs::Keep };
+        let executor = LocalExecutor {
+            project,
+            pool: &project.pool,
+            outputs: Outputs::Keep,
+            answers: None,
+            record: options.record,
+        };
         Self { project, options, executor, running: Mutex::default(), ended: Condvar::new(), done: Mutex::default() }
     }
 
-    pub(super) fn run(&self, stage: &str, title: String, spec: StageSpec) -> Result<StepRun, StepError> {
+    pub(super) fn run(&self, stage: &PlannedStage, title: String, spec: StageSpec) -> Result<StepRun, StepError> {
         let key = spec.key();
+
         let _turn = self.take_turn(key);
         let again = self.done.lock().unwrap_or_else(PoisonError::into_inner).contains(&key);
-        if (!self.options.fresh || again)
+        let reusable = !self.options.fresh && (stage.cache || spec.grants.is_empty());
+        if (reusable || again)
             && let Some(result) = known(self.project, &key)?
         {
-            return Ok(StepRun { title, key, cached: true, result });
+            return Ok(StepRun { title, key, cached: true, result, recording: None });
         }
         if self.options.cancel.is_cancelled() {
             return Err(StepError::Cancelled);
         }
-        self.options.watcher.step_began(stage, &title);
-        let watched = Watched { watcher: self.options.watcher, stage, step: &title, said: Mutex::default() };
+        self.options.watcher.step_began(&stage.name, &title);
+        let watched = Watched {
+            watcher: self.options.watcher,
+            stage: &stage.name,
+            step: &title,
+            said: Mutex::default(),
+            granted: Keeper::new(self.project),
+            calls: Mutex::default(),
+        };
         let executed = self.executor.execute(&spec, &self.options.cancel, &watched);
-        let executed = executed.map_err(|error| match StepError::from(error) {
-            StepError::Failed { message, .. } => {
-                StepError::Failed { message, log: watched.said.into_inner().unwrap_or_else(PoisonError::into_inner) }
+        let Watched { said, granted, calls, .. } = watched;
+        let calls = calls.into_inner().unwrap_or_else(PoisonError::into_inner);
+        let granted = granted.finish()?;
+        let executed = match executed.map_err(StepError::from) {
+            Ok(executed) => executed,
+            Err(StepError::Failed { message, .. }) => {
+                let recording = self.record(&spec, calls, Ended::Failed { message: message.clone() }, granted)?;
+                let known = recording.is_some() || !spec.grants.is_empty();
+                let step = known.then(|| Box::new(FailedStep { title, spec, granted, recording }));
+                let log = said.into_inner().unwrap_or_else(PoisonError::into_inner);
+                return Err(StepError::Failed { message, log, step });
             }
-            other => other,
-        })?;
-        let result = self.keep(&key, spec, executed)?;
+            Err(other) => return Err(other),
+        };
+        let recording = self.record(&spec, calls, Ended::Succeeded, granted)?;
+        let result = self.keep(&key, spec, executed, granted)?;
         self.done.lock().unwrap_or_else(PoisonError::into_inner).insert(key);
-        Ok(StepRun { title, key, cached: false, result })
+        Ok(StepRun { title, key, cached: false, result, recording })
+    }
+
+    /// Keeps what a step asked of the host, where the run is recorded.
+    fn record(
+        &self,
+        spec: &StageSpec,
+        calls: Vec<HostCall>,
+        ended: Ended,
+        granted: Option<Digest>,
+    ) -> Result<Option<Digest>, StepError> {
+        if !self.options.record {
+            return Ok(None);
+        }
+        Ok(Some(recording::keep(self.project, spec, calls, ended, granted)?))
     }
 
     fn take_turn(&self, key: Digest) -> Turn<'_, 'a> {
@@ -149,6 +206,7 @@ impl<'a> Steps<'a> {
         key: &Digest,
         spec: StageSpec,
         executed: crate::execute::Executed,
+        granted: Option<Digest>,
     ) -> Result<StageResult, StepError> {
         let mut transaction = self.project.store.ledger()?.begin(&self.project.actor())?;
         let log = transaction.put_bytes(&canonical::to_vec(&executed.log))?;
@@ -158,6 +216,7 @@ impl<'a> Steps<'a> {
             log,
             elapsed_ms: executed.elapsed_ms,
             peak_memory: executed.peak_memory,
+            granted,
         };
         transaction.put_record(RESULTS, key.as_bytes(), &canonical::to_vec(&result))?;
         transaction.edge(&result.spec.component, key, "plugin");
@@ -214,5 +273,6 @@ pub(super) fn spec(
         inputs: BTreeMap::new(),
         outputs: Vec::new(),
         seed,
+        grants: Grants::default(),
     }
 }

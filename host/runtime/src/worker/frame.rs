@@ -5,12 +5,16 @@ use std::io::{self, IoSlice, Read, Write};
 
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use stagewright_core::{
-    Digest, Schema,
+    Digest, Grants, Schema,
     record::{LogLine, MetricPoint},
     stage::Profile,
 };
 
-use crate::{Columns, Flavour, Limits, StageError};
+use crate::{
+    Columns, Flavour, Limits, StageError,
+    grants::{Refusal, Reply, Request},
+    recording::HostCall,
+};
 
 /// The longest message.
 const MESSAGE_BYTES: u32 = 16 << 20;
@@ -28,6 +32,8 @@ pub(super) enum ToWorker {
     Run(Box<Order>),
     /// The body is the batch that was asked for.
     Batch,
+    /// What came of a granted call; the body belongs to it.
+    Answer(Result<Reply, Refusal>),
 }
 
 /// The worker speaks.
@@ -45,6 +51,10 @@ pub(super) enum FromWorker {
     Start { output: usize, schema: Schema },
     /// The body is a batch of an output.
     Write { output: usize },
+    /// A granted call; the body belongs to it.
+    Ask(Request),
+    /// The stage called the host, and its parent wants to hear of that.
+    Called(HostCall),
     /// The stage spoke.
     Log(LogLine),
     /// A point of a curve.
@@ -64,6 +74,8 @@ pub(super) struct Order {
     pub(super) seed: u64,
     pub(super) limits: Limits,
     pub(super) profile: Profile,
+    pub(super) grants: Option<Grants>,
+    pub(super) record: bool,
 }
 
 /// A table, known to the worker by its number.

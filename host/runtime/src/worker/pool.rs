@@ -17,9 +17,12 @@ use crate::{
     BoxError, CancelToken, CompiledCache, Component, Input, Inspection, Job, Limits, ModelParts, Observer, Outcome,
     Output, Refused, StageError, Value, Work, check, compiled,
     engine::{Flavour, engine, fingerprint},
+    grants::{Exchange, Granted, Request},
     limits::{Journal, selection},
     metadata::metadata,
+    recording,
     sandbox::Loaded,
+    state::stage_error,
 };
 
 /// An encoded batch is little larger than its buffers.
@@ -96,7 +99,18 @@ impl WorkerPool {
             seconds: job.limits.time.as_secs_f64(),
         };
         let mut conversation = Conversation::new(&mut worker.process, watch, &job.limits, observer);
-        let result = conversation.run(job.component.digest(), job.work, job.parameters, job.seed, job.profile);
+        let order = Order {
+            component: job.component.digest(),
+            work: Task::Describe,
+            parameters: job.parameters,
+            seed: job.seed,
+            limits: job.limits.clone(),
+            profile: job.profile,
+            grants: job.granted.as_ref().map(|granted| granted.grants.clone()),
+            record: job.record,
+        };
+        conversation.granted = job.granted;
+        let result = conversation.run(job.work, order);
         let (log, peak_memory) = (conversation.journal.log, conversation.peak_memory);
         if result.as_ref().err().is_none_or(StageError::leaves_worker_usable) {
             self.idle().workers.push(worker);
@@ -371,6 +385,8 @@ struct Conversation<'a> {
     outputs: Vec<Checked>,
     blobs: usize,
     written: u64,
+    granted: Option<Granted>,
+    called: u64,
     journal: Journal,
     peak_memory: u64,
 }
@@ -402,21 +418,16 @@ impl<'a> Conversation<'a> {
             outputs: Vec::new(),
             blobs: 0,
             written: 0,
+            granted: None,
+            called: 0,
             journal: Journal::new(limits),
             peak_memory: 0,
         }
     }
 
-    fn run(
-        &mut self,
-        component: Digest,
-        work: Work,
-        parameters: String,
-        seed: u64,
-        profile: Profile,
-    ) -> Result<Value, StageError> {
-        let work = self.task(work)?;
-        let order = Order { component, work, parameters, seed, limits: self.limits.clone(), profile };
+    fn run(&mut self, work: Work, mut order: Order) -> Result<Value, StageError> {
+        order.work = self.task(work)?;
+        let record = order.record;
         self.process.send(&self.watch, &ToWorker::Run(Box::new(order)), &[])?;
         let most = self.limits.value_bytes.max(BATCH_FRAME);
         loop {
@@ -428,6 +439,14 @@ impl<'a> Conversation<'a> {
                 FromWorker::Read { table, batch, columns } => self.read(table, batch, columns)?,
                 FromWorker::Start { output, schema } => self.begin(output, schema)?,
                 FromWorker::Write { output } => self.write(output, &body)?,
+                FromWorker::Ask(request) => self.ask(request, body)?,
+                FromWorker::Called(call) if record => {
+                    // What is told in one frame is bounded; so is what is told in all of them.
+                    self.called += 1;
+                    if self.called <= recording::CALLS {
+                        self.observer.called(&call);
+                    }
+                }
                 FromWorker::Log(line) => {
                     if self.journal.line(&line) {
                         self.observer.log(&line);
@@ -483,6 +502,24 @@ impl<'a> Conversation<'a> {
             self.ahead = Some(Ahead { table: number, batch: batch + 1, columns, encoded });
         }
         Ok(())
+    }
+
+    /// Has a granted call answered. What was not granted is refused here, whatever the worker let pass.
+    fn ask(&mut self, request: Request, body: Vec<u8>) -> Result<(), StageError> {
+        let granted = self.granted.as_ref().ok_or_else(protocol)?;
+        let capability = request.capability();
+        if !granted.grants.capabilities().contains(&capability) {
+            return Err(StageError::NotGranted { capability });
+        }
+        let watch = &self.watch;
+        let answer = granted.outside.ask(&request, &body, &|| watch.over().is_some());
+        if let Some(stopped) = self.watch.over() {
+            return Err(stopped);
+        }
+        let answer = answer.map_err(|error| stage_error("a granted call could not be answered", error))?;
+        let exchange = Exchange { request: request.without_secrets(), body, answer };
+        self.observer.granted(&exchange);
+        self.process.send(&self.watch, &ToWorker::Answer(exchange.answer.result), &exchange.answer.body)
     }
 
     fn begin(&mut self, output: usize, schema: Schema) -> Result<(), StageError> {

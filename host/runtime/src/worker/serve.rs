@@ -21,7 +21,9 @@ use crate::{
     BoxError, CancelToken, Component, Input, ModelParts, Observer, Output, StageError, Table, TableSink, Value, Work,
     compiled,
     engine::{Flavour, engine},
+    grants::{self, Granted, Outside, Request},
     limits::THREAD_STACK_BYTES,
+    recording::HostCall,
     run::{self, Components},
     sandbox::Loaded,
     state::Session,
@@ -89,7 +91,9 @@ impl Worker {
                 }
                 ToWorker::Blob => self.blobs.push(body.into()),
                 ToWorker::Run(order) => self.run(*order)?,
-                ToWorker::Batch => return Err(io::Error::other("a batch that was not asked for")),
+                ToWorker::Batch | ToWorker::Answer(_) => {
+                    return Err(io::Error::other("an answer that was not asked for"));
+                }
             }
         }
     }
@@ -113,7 +117,13 @@ impl Worker {
         let blobs = std::mem::take(&mut self.blobs);
         let observer: Arc<dyn Observer> = Arc::new(Teller(Arc::clone(&self.pipe)));
         // Whoever cancels kills this process, so that nothing in it has to look.
-        let session = Arc::new(Session::new(order.seed, order.limits, observer, CancelToken::new()));
+        let mut session = Session::new(order.seed, order.limits, observer, CancelToken::new());
+        session.granted = order.grants.map(|grants| {
+            let outside = Arc::new(RemoteOutside { pipe: Arc::clone(&self.pipe) });
+            Granted { grants, outside }
+        });
+        session.record = order.record;
+        let session = Arc::new(session);
         let shelf = Shelf { loaded: &self.loaded, profile: order.profile };
         let work = Hands { pipe: &self.pipe, blobs: &blobs }.work(order.work);
         let result =
@@ -263,6 +273,21 @@ impl Table for RemoteTable {
     }
 }
 
+/// Passes granted calls on: this process can do nothing itself.
+struct RemoteOutside {
+    pipe: Arc<Pipe>,
+}
+
+impl Outside for RemoteOutside {
+    fn ask(&self, request: &Request, body: &[u8], _: &dyn Fn() -> bool) -> Result<grants::Answer, BoxError> {
+        self.pipe.send(&FromWorker::Ask(request.clone()), body)?;
+        match self.pipe.receive()? {
+            (ToWorker::Answer(result), body) => Ok(grants::Answer { result, body }),
+            _ => Err("the parent answered something else".into()),
+        }
+    }
+}
+
 /// Sends what a guest writes as it is: the parent checks it, and must, whatever this process did.
 struct RemoteSink {
     pipe: Arc<Pipe>,
@@ -293,5 +318,9 @@ impl Observer for Teller {
 
     fn metric(&self, point: &MetricPoint) {
         let _ = self.0.send(&FromWorker::Metric(point.clone()), &[]);
+    }
+
+    fn called(&self, call: &HostCall) {
+        let _ = self.0.send(&FromWorker::Called(call.clone()), &[]);
     }
 }

@@ -131,6 +131,7 @@ pub(super) fn contract() -> &'static BTreeMap<String, Functions> {
         let mut sources = SourceMap::new();
         sources.push_str("tables.wit", include_str!("../../../../wit/tables.wit"));
         sources.push_str("host.wit", include_str!("../../../../wit/host.wit"));
+        sources.push_str("grants.wit", include_str!("../../../../wit/grants.wit"));
         sources.push_str("stages.wit", include_str!("../../../../wit/stages.wit"));
         sources.push_str("worlds.wit", include_str!("../../../../wit/worlds.wit"));
         let mut resolve = Resolve::default();

@@ -20,7 +20,7 @@ pub(super) fn build(work: &Work<'_>) -> Result<Vec<u8>, BuildError> {
     let zig = work.toolbox.need(work.folder, &["zig", "python-zig"], INSTALL)?;
     let kind = work.kind()?;
     let bindings = work.place("c");
-    let Contract { mut types, world } = Contract::of(kind)?;
+    let Contract { mut types, world } = Contract::of(kind, &work.manifest.asks)?;
     let options = wit_bindgen_c::Opts {
         no_object_file: true,
         rename_world: Some(PREFIX.to_owned()),
@@ -47,7 +47,7 @@ pub(super) fn build(work: &Work<'_>) -> Result<Vec<u8>, BuildError> {
         .args(["build/c/stagewright_bindings.c", "build/c/stagewright_world.c", "-lm", "-o"])
         .arg(&output);
     run(&mut command)?;
-    component::of_module(kind, read(&output)?)
+    component::of_module(kind, &work.manifest.asks, read(&output)?)
 }
 
 /// The C files of the plugin, in order of their names.

@@ -1,5 +1,6 @@
 //! From what a compiler made to a component that says who it is.
 
+use stagewright_core::grant::Capability;
 use wasm_encoder::{ComponentSection as _, CustomSection};
 use wasm_metadata::{AddMetadata, AddMetadataField};
 use wit_component::ComponentEncoder;
@@ -11,8 +12,8 @@ use crate::scaffold::PluginKind;
 const ADAPTER: &str = include_str!("preview1.wat");
 
 /// Encodes a core module that knows nothing of components.
-pub(crate) fn of_module(kind: PluginKind, mut module: Vec<u8>) -> Result<Vec<u8>, BuildError> {
-    Contract::of(kind)?.embed(&mut module)?;
+pub(crate) fn of_module(kind: PluginKind, asks: &[Capability], mut module: Vec<u8>) -> Result<Vec<u8>, BuildError> {
+    Contract::of(kind, asks)?.embed(&mut module)?;
     encode(&module)
 }
 

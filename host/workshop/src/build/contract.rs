@@ -1,17 +1,26 @@
 //! The contract, as text for other languages' tools and as types for ours.
 
+use stagewright_core::grant::Capability;
 use wit_component::StringEncoding;
 use wit_parser::{Resolve, SourceMap, WorldId};
 
 use crate::{build::BuildError, scaffold::PluginKind};
 
 /// The files of the contract: name and text.
-pub(crate) const FILES: [(&str, &str); 4] = [
+pub(crate) const FILES: [(&str, &str); 5] = [
     ("tables.wit", include_str!("../../../../wit/tables.wit")),
     ("host.wit", include_str!("../../../../wit/host.wit")),
+    ("grants.wit", include_str!("../../../../wit/grants.wit")),
     ("stages.wit", include_str!("../../../../wit/stages.wit")),
     ("worlds.wit", include_str!("../../../../wit/worlds.wit")),
 ];
+
+/// The files of the contract, in which the world of one kind of plugin also imports these capabilities.
+pub(crate) fn files(kind: PluginKind, asks: &[Capability]) -> Vec<(&'static str, String)> {
+    let world = format!("world {} {{\n", kind.world());
+    let imports: String = asks.iter().map(|capability| format!("    import {capability};\n")).collect();
+    FILES.iter().map(|(name, text)| (*name, text.replace(&world, &format!("{world}{imports}")))).collect()
+}
 
 /// The contract, read.
 pub(crate) struct Contract {
@@ -20,10 +29,10 @@ pub(crate) struct Contract {
 }
 
 impl Contract {
-    /// The contract and the world of one kind of plugin.
-    pub(crate) fn of(kind: PluginKind) -> Result<Self, BuildError> {
+    /// The contract and the world of one kind of plugin that asks for these capabilities.
+    pub(crate) fn of(kind: PluginKind, asks: &[Capability]) -> Result<Self, BuildError> {
         let mut sources = SourceMap::new();
-        for (name, text) in FILES {
+        for (name, text) in files(kind, asks) {
             sources.push_str(name, text);
         }
         let mut types = Resolve::default();

@@ -23,7 +23,7 @@ pub(super) fn build(work: &Work<'_>) -> Result<Vec<u8>, BuildError> {
     let kind = work.kind()?;
     let place = work.place("go");
     fresh(&place)?;
-    let Contract { mut types, world } = Contract::of(kind)?;
+    let Contract { mut types, world } = Contract::of(kind, &work.manifest.asks)?;
     let options = wit_bindgen_go::Opts { format: wit_bindgen_go::Format::False, ..wit_bindgen_go::Opts::default() };
     let mut bindings = Files::default();
     let made = options.build().generate(&mut types, world, &mut bindings);
@@ -57,5 +57,5 @@ pub(super) fn build(work: &Work<'_>) -> Result<Vec<u8>, BuildError> {
     // `sbrk` is the runtime's own; the allocator needs it before the runtime stands.
     command.args(["build", "-trimpath", "-buildmode=c-shared", "-buildvcs=false"]);
     run(command.arg("-ldflags=-s -w -buildid= -checklinkname=0").arg("-o").arg(&output).arg("."))?;
-    component::of_module(kind, read(&output)?)
+    component::of_module(kind, &work.manifest.asks, read(&output)?)
 }

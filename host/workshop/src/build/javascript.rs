@@ -3,8 +3,7 @@
 use std::process::Command;
 
 use super::{
-    BuildError, Work,
-    contract::FILES,
+    BuildError, Work, contract,
     toolbox::{read, run, write},
 };
 
@@ -18,7 +17,7 @@ pub(super) fn build(work: &Work<'_>) -> Result<Vec<u8>, BuildError> {
     let esbuild = work.toolbox.need(work.folder, &["esbuild"], INSTALL)?;
     let componentize = work.toolbox.need(work.folder, &["componentize-js"], INSTALL)?;
     let wit = work.place("wit");
-    for (name, text) in FILES {
+    for (name, text) in contract::files(work.kind()?, &work.manifest.asks) {
         write(&wit.join(name), text)?;
     }
     let kind = work.kind()?;

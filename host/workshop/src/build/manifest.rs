@@ -2,6 +2,7 @@
 
 use std::{fs, path::Path};
 
+use stagewright_core::grant::Capability;
 use toml_edit::Document;
 
 use super::BuildError;
@@ -10,7 +11,7 @@ use crate::scaffold::{Language, PluginKind};
 /// The file's name.
 pub(crate) const FILE: &str = "plugin.toml";
 
-const KEYS: [&str; 8] = ["name", "version", "kind", "language", "entry", "description", "licence", "source"];
+const KEYS: [&str; 9] = ["name", "version", "kind", "language", "entry", "description", "licence", "source", "asks"];
 
 /// What `plugin.toml` says, with the language found from the files where it is silent.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -31,6 +32,8 @@ pub struct Manifest {
     pub licence: Option<String>,
     /// Where its source lies.
     pub source: Option<String>,
+    /// What it asks to be granted of the real world. Rust plugins say so by what they call.
+    pub asks: Vec<Capability>,
 }
 
 impl Manifest {
@@ -45,10 +48,14 @@ impl Manifest {
             }
         };
         let document = Document::parse(text.as_str()).map_err(|error| wrong(error.to_string()))?;
-        let mut values = std::collections::BTreeMap::new();
+        let (mut values, mut asks) = (std::collections::BTreeMap::new(), Vec::new());
         for (key, item) in document.iter() {
             if !KEYS.contains(&key) {
                 return Err(wrong(format!("unknown key `{key}`; there are {}", KEYS.join(", "))));
+            }
+            if key == "asks" {
+                asks = capabilities(item).map_err(wrong)?;
+                continue;
             }
             let value = item.as_str().ok_or_else(|| wrong(format!("`{key}` must be text")))?;
             values.insert(key, value.to_owned());
@@ -78,8 +85,19 @@ impl Manifest {
             description: take("description"),
             licence: take("licence"),
             source: take("source"),
+            asks,
         })
     }
+}
+
+fn capabilities(item: &toml_edit::Item) -> Result<Vec<Capability>, String> {
+    let known = Capability::ALL.map(Capability::as_str);
+    let wrong = || format!("`asks` is a list of what the plugin wants to be granted, of {}", known.join(", "));
+    let capability = |value: &toml_edit::Value| {
+        let text = value.as_str().ok_or_else(wrong)?;
+        Capability::ALL.into_iter().find(|capability| capability.as_str() == text).ok_or_else(wrong)
+    };
+    item.as_array().ok_or_else(wrong)?.iter().map(capability).collect()
 }
 
 /// The language that a folder's files are in.

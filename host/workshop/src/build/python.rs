@@ -3,8 +3,7 @@
 use std::{fs, path::Path, process::Command};
 
 use super::{
-    BuildError, Work,
-    contract::FILES,
+    BuildError, Work, contract,
     toolbox::{fresh, read, run, write},
 };
 
@@ -18,7 +17,7 @@ pub(super) fn build(work: &Work<'_>) -> Result<Vec<u8>, BuildError> {
     let tool = work.toolbox.need(work.folder, &["componentize-py"], INSTALL)?;
     let (app, wit) = (work.place("python"), work.place("wit"));
     fresh(&app)?;
-    for (name, text) in FILES {
+    for (name, text) in contract::files(work.kind()?, &work.manifest.asks) {
         write(&wit.join(name), text)?;
     }
     // Everything in the application's folder becomes part of the component, so it holds nothing but source.

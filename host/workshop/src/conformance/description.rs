@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use stagewright_core::{
     StageKind,
+    grant::Capability,
     stage::{Profile, StageInfo},
 };
 use stagewright_runtime::{Inspection, StageError, check as world_check};
@@ -49,6 +50,12 @@ pub(super) fn check(subject: &Subject<'_>, book: &mut Book<'_>) -> Result<Option
         parameters(stage, book)?;
     }
     book.stage = None;
+    let asked: Vec<_> = Capability::asked_by(&inspection.imports).into_iter().map(Capability::as_str).collect();
+    if !asked.is_empty() {
+        let why = format!("it asks for {}, which the kit grants nobody; replay a recording instead", asked.join(", "));
+        book.skip("does its work without grants", &why);
+        return Ok(None);
+    }
     Ok(Some(inspection.stages))
 }
 
