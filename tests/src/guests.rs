@@ -414,3 +414,113 @@ pub fn worldly() -> Vec<u8> {
     );
     foreign(&core, wit, "worldly")
 }
+
+/// A validator that asks for these interfaces of `wit/grants.wit`, calls them in its body, and reports a finding: the
+/// text that the body gives to `$tell`. Bytes from 2048 on hold `words`, one behind the other.
+pub fn asking(interfaces: &[&str], words: &str, body: &str) -> Vec<u8> {
+    const IMPORTS: [(&str, &str); 6] = [
+        ("files", r#""list" (func $list (param i32 i32 i32 i32 i32))"#),
+        ("files", r#""read" (func $read (param i32 i32 i32 i32 i64 i32 i32))"#),
+        ("files", r#""write" (func $write (param i32 i32 i32 i32 i32 i32 i32))"#),
+        ("http", r#""send" (func $send (param i32 i32 i32 i32 i32 i32 i32 i32 i32 i32 i32))"#),
+        ("environment", r#""get" (func $get (param i32 i32 i32))"#),
+        ("wall-clock", r#""now" (func $now (param i32))"#),
+    ];
+    let asked = |interface: &&str| interfaces.contains(interface);
+    let imports: String = IMPORTS
+        .iter()
+        .filter(|(interface, _)| asked(interface))
+        .map(|(interface, import)| format!("(import \"stagewright:stage/{interface}@0.1.0\" {import})\n"))
+        .collect();
+    let core = format!(
+        r#"(module
+            (import "stagewright:stage/context@0.1.0" "log" (func $log (param i32 i32 i32)))
+            {imports}
+            {prelude}
+            (data (i32.const 2048) "{words}")
+            (func $room (param $pages i32)
+                (if (i32.eq (i32.const -1) (memory.grow (local.get $pages))) (then unreachable)))
+            (func $tell (param $at i32) (param $length i32)
+                (call $log (i32.const 1) (local.get $at) (local.get $length))
+                (i32.store (i32.const 3084) (i32.const 3300))
+                (i32.store (i32.const 3088) (i32.const 1))
+                (i32.store (i32.const 3304) (local.get $at))
+                (i32.store (i32.const 3308) (local.get $length)))
+            (func $tell_refusal (call $tell (i32.load (i32.const 3208)) (i32.load (i32.const 3212))))
+            (func (export "stagewright:stage/validator@0.1.0#validate") (param i32 i32 i32) (result i32)
+                (local $i i32)
+                {body}
+                (i32.const 3072)))"#,
+        prelude = prelude(&[6]),
+    );
+    let asked: String =
+        interfaces.iter().map(|interface| format!("import stagewright:stage/{interface}@0.1.0; ")).collect();
+    let wit = format!("package a:b; world asking {{ {asked} include stagewright:stage/validator-plugin@0.1.0; }}");
+    foreign(&core, &wit, "asking")
+}
+
+/// A validator that reports the value of a name.
+pub fn asks_environment(name: &str) -> Vec<u8> {
+    let body = format!(
+        "(call $get (i32.const 2048) (i32.const {}) (i32.const 3200))
+         (call $tell (i32.load (i32.const 3208)) (i32.load (i32.const 3212)))",
+        name.len()
+    );
+    asking(&["environment"], name, &body)
+}
+
+/// A validator that reports what stands in a file, or why it was refused.
+pub fn asks_file(folder: &str, path: &str) -> Vec<u8> {
+    let body = format!(
+        "(call $read (i32.const 2048) (i32.const {folder}) (i32.const {at}) (i32.const {path}) (i64.const 0)
+            (i32.const 1000) (i32.const 3200))
+         (if (i32.load8_u (i32.const 3200)) (then (call $tell_refusal))
+            (else (call $tell (i32.load (i32.const 3204)) (i32.load (i32.const 3208)))))",
+        at = 2048 + folder.len(),
+        folder = folder.len(),
+        path = path.len(),
+    );
+    asking(&["files"], &format!("{folder}{path}"), &body)
+}
+
+/// A validator that writes its own name into a file, and reports why it was refused, if it was.
+pub fn asks_to_write(folder: &str, path: &str) -> Vec<u8> {
+    let body = format!(
+        "(call $write (i32.const 2048) (i32.const {folder}) (i32.const {at}) (i32.const {path}) (i32.const 2048)
+            (i32.const {folder}) (i32.const 3200))
+         (if (i32.load8_u (i32.const 3200)) (then (call $tell_refusal)))",
+        at = 2048 + folder.len(),
+        folder = folder.len(),
+        path = path.len(),
+    );
+    asking(&["files"], &format!("{folder}{path}"), &body)
+}
+
+/// A validator that reports the body of a response, or why it was refused.
+pub fn asks_host(host: &str, path: &str) -> Vec<u8> {
+    let (host_length, path_length) = (host.len(), path.len());
+    let body = format!(
+        "(call $send (i32.const 2048) (i32.const {host_length}) (i32.const {method}) (i32.const 3)
+            (i32.const {path_at}) (i32.const {path_length}) (i32.const 0) (i32.const 0) (i32.const 0) (i32.const 0)
+            (i32.const 3200))
+         (if (i32.load8_u (i32.const 3200)) (then (call $tell_refusal))
+            (else (call $tell (i32.load (i32.const 3216)) (i32.load (i32.const 3220)))))",
+        method = 2048 + host_length,
+        path_at = 2051 + host_length,
+    );
+    asking(&["http"], &format!("{host}GET{path}"), &body)
+}
+
+/// A validator that reports the letters of the time, and crashes if it is refused.
+pub fn asks_time() -> Vec<u8> {
+    let body = "(call $now (i32.const 3200))
+        (if (i32.load8_u (i32.const 3200)) (then unreachable))
+        (loop $letters
+            (i32.store8 (i32.sub (i32.const 2063) (local.get $i))
+                (i32.add (i32.const 97) (i32.and (i32.const 15) (i32.wrap_i64 (i64.load (i32.const 3208))))))
+            (i64.store (i32.const 3208) (i64.shr_u (i64.load (i32.const 3208)) (i64.const 4)))
+            (local.set $i (i32.add (local.get $i) (i32.const 1)))
+            (br_if $letters (i32.lt_u (local.get $i) (i32.const 16))))
+        (call $tell (i32.const 2048) (i32.const 16))";
+    asking(&["wall-clock"], "", body)
+}

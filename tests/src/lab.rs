@@ -92,6 +92,13 @@ impl Lab {
         self.said(self.command(arguments).output().expect("stagewright starts"))
     }
 
+    /// Runs a command to its end, in an environment with these names.
+    pub fn run_in(&self, environment: &[(&str, &str)], arguments: &[&str]) -> Said {
+        let mut command = self.command(arguments);
+        command.envs(environment.iter().copied());
+        self.said(command.output().expect("stagewright starts"))
+    }
+
     /// Runs a command that must succeed.
     #[track_caller]
     pub fn ok(&self, arguments: &[&str]) -> Said {
