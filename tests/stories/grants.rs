@@ -73,7 +73,7 @@ fn what_a_plugin_asks_for_and_the_pipeline_does_not_grant_is_refused_before_anyt
     let first: String = told.lines().take(3).collect::<Vec<_>>().join("\n");
     expect![[r#"
         exit 2
-        error: ask.toml:6:13: plugin `file` asks for `files`, which [stage.ask] does not grant
+        error: ask.toml:6:13: plugin `file@latest` asks for `files`, which [stage.ask] does not grant
           hint: if you trust it with that, add: [stage.ask.grants] files = { FOLDER = "read" }; stagewright.toml must allow it under [grants]"#]]
     .assert_eq(&first);
     assert_eq!(lab.json(&["runs"]).as_array().map(Vec::len), Some(0));
@@ -101,7 +101,35 @@ fn what_the_operator_does_not_allow_is_refused_where_the_pipeline_grants_it() {
         "wall-clock = true\nhttp = [\"api.example.org\"]",
         "wall-clock = true\nhttp = [\"api.example.org\"]",
     );
-    expect![[""]].assert_eq(&told);
+    expect![[r#"
+        exit 2
+        error: ask.toml:9:19: stagewright.toml allows no folder `rates`
+          hint: whoever runs this project can allow it in stagewright.toml: [grants] files.rates = { path = "FOLDER", access = "read" }
+        exit 2
+        error: ask.toml:9:19: stagewright.toml allows folder `rates` for `read` only
+          hint: whoever runs this project can allow it in stagewright.toml: [grants] files.rates = { .., access = "read-write" }
+        exit 2
+        error: ask.toml:9:18: stagewright.toml allows no folder `rats`
+          hint: did you mean `rates`?
+        exit 2
+        error: ask.toml:9:19: folder `rates`: `missing` cannot be opened: No such file or directory (os error 2)
+          hint: whoever runs this project can allow it in stagewright.toml: [grants] another path
+        exit 2
+        error: ask.toml:9:19: folder `rates`: `.` holds or lies in .stagewright, which no stage may see
+          hint: whoever runs this project can allow it in stagewright.toml: [grants] another path
+        exit 2
+        error: ask.toml:9:9: stagewright.toml does not allow host `api.example.org`
+          hint: whoever runs this project can allow it in stagewright.toml: [grants] http = ["api.example.org"]
+        exit 2
+        error: ask.toml:9:16: stagewright.toml does not allow environment name `REGION`
+          hint: whoever runs this project can allow it in stagewright.toml: [grants] environment = ["REGION"]
+        exit 2
+        error: ask.toml:9:14: stagewright.toml does not allow the wall clock
+          hint: whoever runs this project can allow it in stagewright.toml: [grants] wall-clock = true
+        exit 2
+        error: ask.toml:10:8: no plugin of [stage.ask] asks for `http`
+          hint: take the grant out
+    "#]].assert_eq(&told);
 }
 
 #[test]
@@ -159,7 +187,11 @@ fn a_granted_run_is_verified_from_what_it_was_answered_and_not_by_the_world() {
     for run in ["1", "2"] {
         let verified = lab.ok(&["verify", run]);
         assert!(verified.out.contains("1 steps ran again, and every output is the same"), "{}", verified.out);
-        assert!(verified.out.contains("ask: 1 granted call was answered from the recording"), "{}", verified.out);
+        assert!(
+            verified.out.contains(": 1 granted call was answered from the recording, not by the world"),
+            "{}",
+            verified.out
+        );
     }
     lab.ok(&["gc"]);
     lab.ok(&["verify", "1"]);
@@ -215,7 +247,11 @@ fn a_granted_host_is_asked_over_tls_and_verified_when_it_is_gone() {
     assert_eq!(server.asked().len(), 1);
     drop(server);
     let verified = lab.ok(&["verify", "1"]);
-    assert!(verified.out.contains("ask: 1 granted call was answered from the recording"), "{}", verified.out);
+    assert!(
+        verified.out.contains(": 1 granted call was answered from the recording, not by the world"),
+        "{}",
+        verified.out
+    );
     pipeline(&lab, "rates", &format!("[stage.ask.grants]\n{grants}"));
     let failed = found(&lab, &[], &[]);
     assert!(failed.starts_with("host `localhost:") && !failed.contains("rates"), "{failed}");
@@ -267,11 +303,34 @@ fn a_stage_that_crashed_is_replayed_without_its_project() {
     elsewhere.write("mended.wasm", crash(""));
     elsewhere.write("changed.wasm", guests::asks_environment("HOME"));
     let replay = |more: &[&str]| told(&elsewhere.run(&[&["plugin", "test", "--replay", "crash.swr"], more].concat()));
-    expect![[""]].assert_eq(&replay(&[]));
-    expect![[""]].assert_eq(&replay(&["mended.wasm"]));
-    expect![[""]].assert_eq(&replay(&["changed.wasm"]));
+    expect![[r#"
+        exit 0
+        the same 2 calls, and the same end: it failed: the plugin crashed: wasm `unreachable` instruction executed
+    "#]]
+    .assert_eq(&replay(&[]));
+    expect![[r#"
+        exit 4
+        the first 2 calls are the same; call 3 differs:
+          recorded  no further call
+          now       returned → {"report":"[digest]"}
+        the recorded stage: it failed: the plugin crashed: wasm `unreachable` instruction executed
+        this component:     it succeeded
+    "#]]
+    .assert_eq(&replay(&["mended.wasm"]));
+    expect![[r#"
+        exit 4
+        the first 0 calls are the same; call 1 differs:
+          recorded  environment.get {"call":"environment","name":"REGION"} → {"Ok":{"environment":"north"}}
+          now       no further call
+        the recorded stage: it failed: the plugin crashed: wasm `unreachable` instruction executed
+        this component:     it failed: granted call 1 asks for environment name `HOME`, where the recording has environment name `REGION`
+    "#]].assert_eq(&replay(&["changed.wasm"]));
     elsewhere.write("crash.swr", "no recording");
-    expect![[""]].assert_eq(&elsewhere.run(&["plugin", "test", "--replay", "crash.swr"]).refusal());
+    expect![[r#"
+        exit 2
+        error: crash.swr: this is no recording of a stage: it does not begin with SWR1
+    "#]]
+    .assert_eq(&elsewhere.run(&["plugin", "test", "--replay", "crash.swr"]).refusal());
 }
 
 fn told(said: &Said) -> String {

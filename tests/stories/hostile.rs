@@ -6,6 +6,7 @@
 pub(crate) mod attacks;
 pub(crate) mod before;
 pub(crate) mod elsewhere;
+mod granted;
 
 use std::fmt::Write as _;
 

@@ -434,10 +434,11 @@ impl State {
             Some(_) if body.len() as u64 > CALL_BYTES => Ok(too_large().into()),
             Some(outside) => outside.ask(request, body, &|| false),
         };
-        if let Ok(answer) = &answer {
-            let asked = || with_body(json!(request.without_secrets()), body);
-            self.note(request.function(), asked, || with_body(json!(answer.result), &answer.body));
-        }
+        let asked = || with_body(json!(request.without_secrets()), body);
+        self.note(request.function(), asked, || match &answer {
+            Ok(answer) => with_body(json!(answer.result), &answer.body),
+            Err(error) => json!({ "stopped": error.to_string() }),
+        });
         match answer {
             Ok(Answer { result: Ok(reply), body }) => match take(reply, body) {
                 Some(taken) => Ok(Ok(taken)),

@@ -49,7 +49,8 @@ impl Planner<'_> {
                 }
                 Some(folder) => {
                     if let Err(problem) = self.catalog.folder(&folder.path) {
-                        self.refuse(access, format!("folder `{name}`: {problem}"), operator("another path"));
+                        let hint = format!("stagewright.toml names it: [grants] files.{name}");
+                        self.refuse(access, format!("folder `{name}`: {problem}"), hint);
                     }
                     let folder = Folder { path: folder.path.clone(), access: access.value };
                     grants.files.insert(name.clone(), folder);

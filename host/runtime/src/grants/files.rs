@@ -85,12 +85,16 @@ impl Live {
         // A pipe would keep the host waiting for whoever writes into it.
         options.read(true).custom_flags(rustix::fs::OFlags::NONBLOCK.bits().cast_signed());
         let mut file = folder.open_with(path, &options).map_err(said)?;
-        if !file.metadata().map_err(said)?.is_file() {
+        let metadata = file.metadata().map_err(said)?;
+        if !metadata.is_file() {
             return Err(Refusal::Failed(format!("{what} is no file")));
         }
         let mut body = Vec::new();
-        file.seek(SeekFrom::Start(offset)).map_err(said)?;
-        file.take(length.into()).read_to_end(&mut body).map_err(said)?;
+        // Behind its end is nothing; the system would not even go there.
+        if offset < metadata.len() {
+            file.seek(SeekFrom::Start(offset)).map_err(said)?;
+            file.take(length.into()).read_to_end(&mut body).map_err(said)?;
+        }
         Ok(Answer { result: Ok(Reply::Read), body })
     }
 
@@ -103,10 +107,13 @@ impl Live {
         };
         let parent = Path::new(path).parent().filter(|parent| !parent.as_os_str().is_empty());
         let parent = match parent {
-            Some(parent) => {
-                folder.create_dir_all(parent).map_err(said)?;
-                folder.open_dir(parent).map_err(said)?
-            }
+            Some(parent) => match folder.open_dir(parent) {
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                    folder.create_dir_all(parent).map_err(said)?;
+                    folder.open_dir(parent).map_err(said)?
+                }
+                opened => opened.map_err(said)?,
+            },
             None => folder,
         };
         // Beside its place, then into it: a reader sees the old file or the new one.
