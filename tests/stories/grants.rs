@@ -113,10 +113,10 @@ fn what_the_operator_does_not_allow_is_refused_where_the_pipeline_grants_it() {
           hint: did you mean `rates`?
         exit 2
         error: ask.toml:9:19: folder `rates`: `missing` cannot be opened: No such file or directory (os error 2)
-          hint: whoever runs this project can allow it in stagewright.toml: [grants] another path
+          hint: stagewright.toml names it: [grants] files.rates
         exit 2
         error: ask.toml:9:19: folder `rates`: `.` holds or lies in .stagewright, which no stage may see
-          hint: whoever runs this project can allow it in stagewright.toml: [grants] another path
+          hint: stagewright.toml names it: [grants] files.rates
         exit 2
         error: ask.toml:9:9: stagewright.toml does not allow host `api.example.org`
           hint: whoever runs this project can allow it in stagewright.toml: [grants] http = ["api.example.org"]

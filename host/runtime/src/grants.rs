@@ -37,6 +37,8 @@ use crate::{
 
 /// The most bytes that one call carries in each direction.
 pub const CALL_BYTES: u64 = 16 << 20;
+/// The longest name or path.
+const NAME_BYTES: usize = 32 << 10;
 /// The most calls of one stage: each is kept with the run.
 const CALLS: u64 = 100_000;
 
@@ -89,6 +91,19 @@ impl Request {
             Self::Environment { .. } => Capability::Environment,
             Self::WallClock => Capability::WallClock,
         }
+    }
+
+    /// Whether a text in it is longer than any name or path.
+    fn is_too_long(&self) -> bool {
+        let texts: &[&str] = match self {
+            Self::List { folder, path } | Self::Read { folder, path, .. } | Self::Write { folder, path } => {
+                &[folder, path]
+            }
+            Self::Http(http) => &[&http.host, &http.method, &http.path],
+            Self::Environment { name } => &[name],
+            Self::WallClock => &[],
+        };
+        texts.iter().any(|text| text.len() > NAME_BYTES)
     }
 
     /// The function of the contract.
@@ -334,6 +349,9 @@ impl Outside for Live {
         if body.len() as u64 > CALL_BYTES {
             return Ok(too_large().into());
         }
+        if request.is_too_long() {
+            return Ok(too_long().into());
+        }
         let answer = self.answer(request, body, stop).unwrap_or_else(Answer::from);
         self.within(answer.body.len())?;
         Ok(answer)
@@ -378,6 +396,10 @@ impl Outside for Recorded {
 
 fn too_large() -> Refusal {
     Refusal::TooLarge(format!("one call carries at most {CALL_BYTES} bytes"))
+}
+
+fn too_long() -> Refusal {
+    Refusal::TooLarge(format!("a name or path has at most {NAME_BYTES} bytes"))
 }
 
 /// A call or an answer as it stands in a recording, its body by digest.
@@ -432,6 +454,7 @@ impl State {
             None => Ok(Refusal::NotGranted(format!("`{}` is not granted here", request.capability())).into()),
             // Asked here too, because a larger frame would break the protocol between the processes.
             Some(_) if body.len() as u64 > CALL_BYTES => Ok(too_large().into()),
+            Some(_) if request.is_too_long() => Ok(too_long().into()),
             Some(outside) => outside.ask(request, body, &|| false),
         };
         let asked = || with_body(json!(request.without_secrets()), body);
