@@ -81,7 +81,7 @@ fn may(record: &PluginRecord) -> Vec<String> {
         );
     }
     let without_grants = all.len();
-    let known = ["tables", "failures", "context", "datasets", "models", "reports"];
+    let known = ["tables", "failures", "context", "datasets", "models", "reports", "refusals"];
     for import in &record.imports {
         let short = import.strip_prefix("stagewright:stage/").and_then(|name| name.split('@').next());
         if !import.starts_with("wasi:") && short.is_none_or(|name| !known.contains(&name)) {
