@@ -204,6 +204,12 @@ fn stage_text(stage: &StageRun, logs: &[stagewright_core::record::StageLog], rep
         for (name, value) in &step.result.spec.parameters {
             let _ = writeln!(text, "  parameter  {name} = {}", printable(&value.to_string()));
         }
+        if !step.result.spec.grants.is_empty() {
+            let _ = writeln!(text, "  granted    {}", printable(&step.result.spec.grants.to_string()));
+        }
+        if let Some(answers) = &step.result.granted {
+            let _ = writeln!(text, "  answers    {answers}");
+        }
         for (name, digest) in &step.result.outputs {
             let _ = writeln!(text, "  output     {name} {digest}");
         }
