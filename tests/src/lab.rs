@@ -4,7 +4,7 @@
 
 use std::{
     fs,
-    io::Read as _,
+    io::{BufRead as _, BufReader, Read as _},
     path::{Path, PathBuf},
     process::{Child, Command, ExitStatus, Output, Stdio},
     sync::OnceLock,
@@ -120,6 +120,33 @@ impl Lab {
         command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("stagewright starts")
     }
 
+    /// Runs a command that must succeed, in a folder of the project.
+    #[track_caller]
+    pub fn ok_in(&self, folder: &str, arguments: &[&str]) -> Said {
+        let output = self.command(arguments).current_dir(self.file(folder)).output();
+        let said = self.said(output.expect("stagewright starts"));
+        assert_eq!(said.code, Some(0), "stagewright {}\n{}{}", arguments.join(" "), said.out, said.err);
+        said
+    }
+
+    /// Starts the project's daemon; it ends with what is returned.
+    pub fn serve(&self) -> Daemon {
+        self.serve_with(&[])
+    }
+
+    /// The same with further arguments.
+    pub fn serve_with(&self, arguments: &[&str]) -> Daemon {
+        let mut child = self.start(&[&["serve"], arguments].concat());
+        let out = child.stdout.take().expect("the daemon's output is piped");
+        let mut said = String::new();
+        BufReader::new(out).read_line(&mut said).expect("the daemon prints UTF-8");
+        if said.is_empty() {
+            let ended = child.wait_with_output().expect("the daemon ended");
+            panic!("the daemon did not begin: {}", String::from_utf8_lossy(&ended.stderr));
+        }
+        Daemon { child, said }
+    }
+
     /// Waits for a started command.
     pub fn end(&self, child: Child) -> Said {
         self.said(child.wait_with_output().expect("stagewright ends"))
@@ -128,7 +155,7 @@ impl Lab {
     #[expect(clippy::disallowed_methods, reason = "a story is told in the environment of whoever tells it")]
     fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(binary());
-        command.current_dir(self.path()).args(["--author", "ada"]).args(arguments).stdin(Stdio::null());
+        command.current_dir(self.path()).env("STAGEWRIGHT_AUTHOR", "ada").args(arguments).stdin(Stdio::null());
         // What surrounds the tests must not change what is said.
         command.env_remove("STAGEWRIGHT_LOG").env("NO_COLOR", "1").env("COLUMNS", "100");
         command.env("XDG_CACHE_HOME", self.file(".cache"));
@@ -146,6 +173,40 @@ impl Lab {
         let Output { status, stdout, stderr } = output;
         Said { code: ExitStatus::code(&status), out: text(stdout), err: text(stderr), folder: self.path().to_owned() }
     }
+}
+
+/// A running daemon; dropping it kills it.
+#[derive(Debug)]
+pub struct Daemon {
+    child: Child,
+    /// What it said when it began.
+    pub said: String,
+}
+
+impl Daemon {
+    /// Sends a signal: `TERM`, `INT`, `KILL`.
+    pub fn signal(&self, name: &str) {
+        signal(&self.child, name);
+    }
+
+    /// Waits for its end; its exit code.
+    pub fn ended(mut self) -> Option<i32> {
+        self.child.wait().expect("the daemon ends").code()
+    }
+}
+
+impl Drop for Daemon {
+    fn drop(&mut self) {
+        // It may have ended already.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Sends a signal to a process.
+pub fn signal(child: &Child, name: &str) {
+    let status = Command::new("kill").args([&format!("-{name}"), &child.id().to_string()]).status();
+    assert!(status.expect("kill runs").success(), "the process is still there");
 }
 
 impl Said {

@@ -4,6 +4,6 @@ mod lab;
 mod masked;
 
 pub use self::{
-    lab::{Lab, Said, census, component, components, examples},
+    lab::{Daemon, Lab, Said, census, component, components, examples, signal},
     masked::masked,
 };

@@ -2,20 +2,20 @@
 
 use std::{
     io::{BufRead as _, BufReader},
-    process::{Child, Command},
+    process::Child,
 };
 
-use stagewright_tests::Lab;
+use stagewright_tests::{Lab, signal};
 
 /// A project whose training takes minutes.
-fn slow_lab() -> Lab {
+pub(crate) fn slow_lab() -> Lab {
     let lab = Lab::census();
     lab.replace("pipelines/income.toml", "rounds = [10, 20]", "rounds = [100000]");
     lab
 }
 
 /// Reads what a run says until it begins with a stage.
-fn wait_for(child: &mut Child, stage: &str) {
+pub(crate) fn wait_for(child: &mut Child, stage: &str) {
     let said = BufReader::new(child.stderr.take().expect("the child's errors are piped"));
     let mut heard = Vec::new();
     for line in said.lines() {
@@ -29,17 +29,12 @@ fn wait_for(child: &mut Child, stage: &str) {
     panic!("{stage} was never mentioned in: {}", heard.join("\n"));
 }
 
-fn interrupt(child: &Child) {
-    let status = Command::new("kill").args(["-INT", &child.id().to_string()]).status().expect("kill runs");
-    assert!(status.success());
-}
-
 #[test]
 fn an_interrupted_run_leaves_the_store_whole_and_goes_on_from_its_finished_stages() {
     let lab = slow_lab();
     let mut child = lab.start(&["run", "pipelines/income.toml"]);
     wait_for(&mut child, "train");
-    interrupt(&child);
+    signal(&child, "INT");
     let said = lab.end(child);
     assert_eq!(said.code, Some(130), "{}{}", said.out, said.err);
     lab.ok(&["fsck"]);
@@ -61,7 +56,7 @@ fn a_second_writer_is_told_who_holds_the_project_and_a_reader_is_not_disturbed()
     wait_for(&mut child, "train");
     let writer = lab.run(&["data", "add", "other", "census.csv"]);
     let reader = lab.run(&["data", "list"]);
-    interrupt(&child);
+    signal(&child, "INT");
     lab.end(child);
     assert_eq!(writer.code, Some(1), "{}{}", writer.out, writer.err);
     assert!(writer.err.contains("another"), "{}", writer.err);

@@ -1,6 +1,7 @@
 //! Stories: what a person does with the built command line, and what they see. Each module is one chapter.
 
 mod conformance;
+mod daemon;
 mod grants;
 #[path = "../src/guests.rs"]
 #[allow(dead_code, unreachable_pub, reason = "the guests have more users than these stories")]

@@ -130,6 +130,8 @@ pub(crate) enum Command {
         #[arg(long)]
         dry_run: bool,
     },
+    /// Hold the project open and serve the commands of other processes, which go on as without it. Ctrl-C ends it.
+    Serve,
     /// Print a completion script for a shell.
     Completions {
         /// Which shell.
@@ -138,6 +140,26 @@ pub(crate) enum Command {
     /// Run stages for another process of this program (internal).
     #[command(hide = true)]
     Worker,
+}
+
+impl Command {
+    /// Whether the daemon of a project runs this command for others, because it needs the project.
+    pub(crate) const fn is_served(&self) -> bool {
+        !matches!(
+            self,
+            Self::Init { .. }
+                | Self::Plugin(
+                    PluginCommand::New { .. }
+                        | PluginCommand::Build { .. }
+                        | PluginCommand::Test { .. }
+                        | PluginCommand::Bench { .. }
+                )
+                | Self::Audit(AuditCommand::Verify { file: Some(_) })
+                | Self::Serve
+                | Self::Completions { .. }
+                | Self::Worker
+        )
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]

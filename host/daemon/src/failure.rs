@@ -1,7 +1,5 @@
 //! What a user is told when something cannot be done: one line, its causes, what to do next, and an exit code.
 
-use std::io::Write;
-
 use serde_json::json;
 use stagewright::{Error, file::Problems, store::StoreError};
 
@@ -36,11 +34,13 @@ impl Failure {
         Self { code, error: None }
     }
 
-    pub(crate) fn tell(&self, json: bool) {
-        let Some(error) = &self.error else { return };
-        let text = if json { self.as_json(error) } else { Self::as_text(error) };
-        // Where even this cannot be written, nobody is listening.
-        let _ = std::io::stderr().write_all(text.as_bytes());
+    /// What standard error is told; nothing where everything was said already.
+    pub(crate) fn text(&self, json: bool) -> String {
+        match &self.error {
+            None => String::new(),
+            Some(error) if json => self.as_json(error),
+            Some(error) => Self::as_text(error),
+        }
     }
 
     /// One line, so that a script finds it among lines of progress.
@@ -90,6 +90,7 @@ impl From<Error> for Failure {
         let code = match &error {
             Error::Problems(_) | Error::Name(_) | Error::Ingest(_) | Error::Stage { .. } => WRONG_INPUT,
             Error::Damaged { .. } => NOT_VERIFIED,
+            Error::Interrupted => INTERRUPTED,
             Error::Store(error) => of_store(error),
             _ => CANNOT,
         };

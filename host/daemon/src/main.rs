@@ -2,9 +2,11 @@
 
 mod args;
 mod commands;
+mod context;
+mod daemon;
 mod failure;
 mod git;
-mod out;
+mod listener;
 mod progress;
 mod surroundings;
 mod text;
@@ -16,8 +18,9 @@ use clap::{CommandFactory, Parser};
 
 use self::{
     args::{Cli, Command},
-    commands::Context,
+    context::Context,
     failure::Failure,
+    listener::Listener,
 };
 
 fn main() -> ExitCode {
@@ -32,20 +35,23 @@ fn main() -> ExitCode {
         };
     }
     let json = cli.json;
-    match dispatch(cli) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(failure) => {
-            failure.tell(json);
-            ExitCode::from(failure.code)
-        }
-    }
+    let code = match daemon::ask(&cli) {
+        Ok(Some(code)) => Ok(code),
+        Ok(None) => Context::here(&cli).and_then(|context| dispatch(cli, &context)).map(|()| 0),
+        Err(failure) => Err(failure),
+    };
+    ExitCode::from(code.unwrap_or_else(|failure| {
+        Listener::here(false).error(&failure.text(json));
+        failure.code
+    }))
 }
 
 /// Tells what clap makes of a command line that it does not understand: help and version, too, come as errors.
 fn not_understood(error: &clap::Error) -> ExitCode {
     let code = u8::try_from(error.exit_code()).unwrap_or(failure::WRONG_INPUT);
     if error.use_stderr() && std::env::args_os().any(|argument| argument == "--json") {
-        Failure::new(code, failure::without_usage(&error.render().to_string())).tell(true);
+        let failure = Failure::new(code, failure::without_usage(&error.render().to_string()));
+        Listener::here(false).error(&failure.text(true));
     } else {
         // Where even this cannot be written, nobody is listening.
         let _ = error.print();
@@ -53,33 +59,35 @@ fn not_understood(error: &clap::Error) -> ExitCode {
     ExitCode::from(code)
 }
 
-fn dispatch(cli: Cli) -> Result<(), Failure> {
-    let context = Context::new(&cli)?;
+/// Runs a command, here or in the daemon.
+fn dispatch(cli: Cli, context: &Context) -> Result<(), Failure> {
     match cli.command {
-        Command::Init { directory, name } => commands::project::init(&context, &directory, name),
-        Command::Data(command) => commands::data::dispatch(&context, command),
-        Command::Plugin(command) => commands::plugin::dispatch(&context, command),
-        Command::Model(command) => commands::model::dispatch(&context, command),
-        Command::Check { pipeline } => commands::run::check(&context, &pipeline),
-        Command::Run { pipeline, seed, fresh, record } => commands::run::run(&context, &pipeline, seed, fresh, record),
-        Command::Runs { limit, pipeline } => commands::show::runs(&context, limit, pipeline.as_deref()),
+        Command::Init { directory, name } => commands::project::init(context, &directory, name),
+        Command::Data(command) => commands::data::dispatch(context, command),
+        Command::Plugin(command) => commands::plugin::dispatch(context, command),
+        Command::Model(command) => commands::model::dispatch(context, command),
+        Command::Check { pipeline } => commands::run::check(context, &pipeline),
+        Command::Run { pipeline, seed, fresh, record } => commands::run::run(context, &pipeline, seed, fresh, record),
+        Command::Runs { limit, pipeline } => commands::show::runs(context, limit, pipeline.as_deref()),
         Command::Show { run, stage, recording: Some(file), step } => {
-            commands::recording::export(&context, &run, stage.as_deref(), step.as_deref(), &file)
+            commands::recording::export(context, &run, stage.as_deref(), step.as_deref(), &file)
         }
-        Command::Show { run, stage, recording: None, .. } => commands::show::show(&context, &run, stage.as_deref()),
-        Command::Compare { before, after } => commands::show::compare(&context, &before, &after),
-        Command::Verify { run } => commands::run::verify(&context, &run),
+        Command::Show { run, stage, recording: None, .. } => commands::show::show(context, &run, stage.as_deref()),
+        Command::Compare { before, after } => commands::show::compare(context, &before, &after),
+        Command::Verify { run } => commands::run::verify(context, &run),
         Command::Lineage { artifact, up, down, format } => {
-            commands::show::lineage(&context, &artifact, up, down, format)
+            commands::show::lineage(context, &artifact, up, down, format)
         }
-        Command::Audit(command) => commands::audit::dispatch(&context, command),
-        Command::Repo(command) => commands::repo::dispatch(&context, command),
-        Command::Fsck => commands::repo::fsck(&context),
-        Command::Gc { dry_run } => commands::repo::gc(&context, dry_run),
+        Command::Audit(command) => commands::audit::dispatch(context, command),
+        Command::Repo(command) => commands::repo::dispatch(context, command),
+        Command::Fsck => commands::repo::fsck(context),
+        Command::Gc { dry_run } => commands::repo::gc(context, dry_run),
         Command::Completions { shell } => {
-            clap_complete::generate(shell, &mut Cli::command(), "stagewright", &mut std::io::stdout());
-            Ok(())
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut Cli::command(), "stagewright", &mut script);
+            context.text(&String::from_utf8_lossy(&script))
         }
+        Command::Serve => commands::serve::serve(context),
         Command::Worker => Ok(()),
     }
 }

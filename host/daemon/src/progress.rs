@@ -1,8 +1,7 @@
-//! Progress on standard error: a live line for each running step on a terminal, plain lines elsewhere.
+//! Progress of a run, in words: a live line for each running step on a terminal, plain lines elsewhere.
 
 use std::{
     collections::BTreeMap,
-    io::{IsTerminal, Write},
     sync::{Mutex, PoisonError},
     time::Duration,
 };
@@ -11,55 +10,59 @@ use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 use stagewright::run::Watcher;
 use stagewright_core::record::{Level, LogLine, StageRun, Status};
 
-use crate::text;
+use crate::{listener::Listener, text};
 
-/// How progress is told.
-pub(crate) enum Progress {
-    /// Not at all.
-    Quiet,
-    /// A line when something ends.
-    Plain,
-    /// Moving lines.
-    Live { all: MultiProgress, bars: Mutex<BTreeMap<String, ProgressBar>> },
-}
+/// Tells of a run to whoever listens.
+pub(crate) struct Progress(Listener);
 
 impl Progress {
-    /// Live on a terminal, plain elsewhere, nothing if quiet.
-    pub(crate) fn new(quiet: bool) -> Self {
-        match quiet {
-            true => Self::Quiet,
-            false if std::io::stderr().is_terminal() => {
-                Self::Live { all: MultiProgress::new(), bars: Mutex::default() }
-            }
-            false => Self::Plain,
-        }
+    pub(crate) const fn new(listener: Listener) -> Self {
+        Self(listener)
     }
 
     /// Tells something in a line of its own.
     pub(crate) fn line(&self, text: &str) {
-        match self {
-            Self::Quiet => {}
-            Self::Plain => {
-                let _ = writeln!(std::io::stderr(), "{text}");
-            }
-            Self::Live { all, .. } => {
-                let _ = all.println(text);
-            }
-        }
+        self.0.line(text);
     }
 
     fn bar(&self, stage: &str, message: String) {
-        let Self::Live { all, bars } = self else { return };
-        let mut bars = bars.lock().unwrap_or_else(PoisonError::into_inner);
+        self.0.bar(stage, &message);
+    }
+}
+
+/// Moving lines on a terminal, one for each stage that runs.
+#[derive(Default)]
+pub(crate) struct Bars {
+    all: MultiProgress,
+    bars: Mutex<BTreeMap<String, ProgressBar>>,
+}
+
+impl Bars {
+    /// Prints a line above them.
+    pub(crate) fn line(&self, text: &str) {
+        // A terminal that cannot be written shows no progress; the run does not depend on it.
+        let _ = self.all.println(text);
+    }
+
+    /// Shows what a stage is doing.
+    pub(crate) fn set(&self, stage: &str, message: &str) {
+        let mut bars = self.bars.lock().unwrap_or_else(PoisonError::into_inner);
         let bar = bars.entry(stage.to_owned()).or_insert_with(|| {
-            let bar = all.add(ProgressBar::new_spinner());
+            let bar = self.all.add(ProgressBar::new_spinner());
             let style = ProgressStyle::with_template("{spinner} {prefix:16} {wide_msg} {elapsed}");
             bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_spinner()));
             bar.set_prefix(stage.to_owned());
             bar.enable_steady_tick(Duration::from_millis(100));
             bar
         });
-        bar.set_message(message);
+        bar.set_message(message.to_owned());
+    }
+
+    /// Removes a stage's line.
+    pub(crate) fn end(&self, stage: &str) {
+        if let Some(bar) = self.bars.lock().unwrap_or_else(PoisonError::into_inner).remove(stage) {
+            bar.finish_and_clear();
+        }
     }
 }
 
@@ -81,7 +84,7 @@ impl Watcher for Progress {
             0 => text::count(done),
             total => format!("{} of {}", text::count(done), text::count(total)),
         };
-        self.bar(stage, format!("{}: {how_far}", text::printable(step)));
+        self.0.bar_moves(stage, &format!("{}: {how_far}", text::printable(step)));
     }
 
     fn log(&self, stage: &str, line: &LogLine) {
@@ -91,11 +94,7 @@ impl Watcher for Progress {
     }
 
     fn stage_ended(&self, stage: &StageRun) {
-        if let Self::Live { bars, .. } = self
-            && let Some(bar) = bars.lock().unwrap_or_else(PoisonError::into_inner).remove(&stage.name)
-        {
-            bar.finish_and_clear();
-        }
+        self.0.bar_ends(&stage.name);
         let mark = match &stage.status {
             Status::Succeeded if stage.cached() => "=",
             Status::Succeeded => "+",

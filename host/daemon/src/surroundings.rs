@@ -61,8 +61,9 @@ pub(crate) fn toolbox() -> stagewright_workshop::build::Toolbox {
     }
 }
 
+/// Who the user of this machine is, as the environment says.
 #[expect(clippy::disallowed_methods, reason = "this is where the environment enters")]
-fn user() -> String {
+pub(crate) fn user() -> String {
     let named = ["STAGEWRIGHT_AUTHOR", "USER", "LOGNAME"].iter().find_map(|name| std::env::var(name).ok());
     named.filter(|name| !name.is_empty()).unwrap_or_else(|| "unknown".to_owned())
 }
@@ -70,7 +71,8 @@ fn user() -> String {
 /// The directory of a project, as the command line or the current directory say.
 pub(crate) fn project(given: Option<&Path>) -> std::io::Result<std::path::PathBuf> {
     match given {
-        Some(directory) => Ok(directory.to_owned()),
+        // As found from within, so that messages are the same.
+        Some(directory) => Ok(directory.canonicalize().unwrap_or_else(|_| directory.to_owned())),
         None => {
             let here = std::env::current_dir()?;
             Ok(stagewright::Project::find(&here).unwrap_or(here))

@@ -1,11 +1,6 @@
 //! The code repository as people use it: components become versions of plugins.
 
-use std::{
-    collections::BTreeMap,
-    fs,
-    path::{Path, PathBuf},
-    sync::Arc,
-};
+use std::{collections::BTreeMap, fs, path::PathBuf, sync::Arc};
 
 use serde::Serialize;
 use stagewright_core::{
@@ -17,6 +12,7 @@ use stagewright_store::{ArtifactKind, Version};
 
 use crate::{
     error::{Error, Result},
+    given::GivenPath,
     granted,
     plan::Catalog,
     project::Project,
@@ -43,19 +39,19 @@ pub struct Added {
 ///
 /// # Errors
 /// The folder cannot be read, or holds none.
-pub fn files(path: &Path) -> Result<Vec<PathBuf>> {
-    if !path.is_dir() {
-        return Ok(vec![path.to_owned()]);
+pub fn files(path: &GivenPath) -> Result<Vec<GivenPath>> {
+    if !path.at().is_dir() {
+        return Ok(vec![path.clone()]);
     }
-    let entries = fs::read_dir(path).map_err(|source| Error::io("cannot read", path, source))?;
-    let mut files: Vec<PathBuf> = entries
-        .filter_map(|entry| Some(entry.ok()?.path()))
-        .filter(|path| path.extension().is_some_and(|ending| ending == "wasm"))
+    let entries = fs::read_dir(path.at()).map_err(|source| Error::io("cannot read", path.given(), source))?;
+    let mut names: Vec<PathBuf> = entries
+        .filter_map(|entry| Some(PathBuf::from(entry.ok()?.file_name())))
+        .filter(|name| name.extension().is_some_and(|ending| ending == "wasm"))
         .collect();
-    files.sort();
-    match files.is_empty() {
-        true => Err(Error::Invalid(format!("{} holds no .wasm files", path.display()))),
-        false => Ok(files),
+    names.sort();
+    match names.is_empty() {
+        true => Err(Error::Invalid(format!("{path} holds no .wasm files"))),
+        false => Ok(names.iter().map(|name| path.map(|folder| folder.join(name))).collect()),
     }
 }
 
@@ -63,14 +59,15 @@ pub fn files(path: &Path) -> Result<Vec<PathBuf>> {
 ///
 /// # Errors
 /// The file is not a component of the contract, or cannot be stored.
-pub fn add(project: &Project, path: &Path, name: Option<&Name>, message: &str) -> Result<Added> {
-    let stem = path.file_stem().map(|stem| stem.to_string_lossy().into_owned()).unwrap_or_default();
+pub fn add(project: &Project, path: &GivenPath, name: Option<&Name>, message: &str) -> Result<Added> {
+    let stem = path.given().file_stem().map(|stem| stem.to_string_lossy().into_owned()).unwrap_or_default();
     let name = match name {
         Some(name) => name.clone(),
         None => stem.parse()?,
     };
     let (component, plugin) = inspect_file(project, path)?;
     let code = project.store.code()?;
+    let _deciding = project.deciding();
     let latest = code.log(&name)?.into_iter().next();
     if let Some(latest) = latest.as_ref().filter(|latest| latest.digest == plugin.digest) {
         return Ok(Added { version: latest.clone(), unchanged: true, plugin });
@@ -88,7 +85,7 @@ pub fn add(project: &Project, path: &Path, name: Option<&Name>, message: &str) -
 ///
 /// # Errors
 /// The file is not a component of the contract.
-pub fn inspect_file(project: &Project, path: &Path) -> Result<(Component, PluginRecord)> {
+pub fn inspect_file(project: &Project, path: &GivenPath) -> Result<(Component, PluginRecord)> {
     inspect_with(&project.pool, &project.limits(), path)
 }
 
@@ -96,18 +93,16 @@ pub fn inspect_file(project: &Project, path: &Path) -> Result<(Component, Plugin
 ///
 /// # Errors
 /// The file is not a component of the contract.
-pub fn inspect_with(pool: &WorkerPool, limits: &Limits, path: &Path) -> Result<(Component, PluginRecord)> {
-    let size = fs::metadata(path).map_err(|source| Error::io("cannot read", path, source))?.len();
+pub fn inspect_with(pool: &WorkerPool, limits: &Limits, path: &GivenPath) -> Result<(Component, PluginRecord)> {
+    let size = fs::metadata(path.at()).map_err(|source| Error::io("cannot read", path.given(), source))?.len();
     if size > MOST_BYTES {
-        return Err(Error::Invalid(format!(
-            "{} has {size} bytes; a component has at most {MOST_BYTES}",
-            path.display()
-        )));
+        return Err(Error::Invalid(format!("{path} has {size} bytes; a component has at most {MOST_BYTES}")));
     }
-    let component = Component::new(fs::read(path).map_err(|source| Error::io("cannot read", path, source))?);
+    let component =
+        Component::new(fs::read(path.at()).map_err(|source| Error::io("cannot read", path.given(), source))?);
     let inspection = pool
         .inspect_within(&component, limits, &CancelToken::new())
-        .map_err(|source| Error::Stage { what: format!("{} cannot be a plugin", path.display()), source })?;
+        .map_err(|source| Error::Stage { what: format!("{path} cannot be a plugin"), source })?;
     let plugin = PluginRecord {
         digest: component.digest(),
         bytes: size,

@@ -1,9 +1,10 @@
 //! The data repository as people use it: files become versions, versions are shown, compared and written to files.
 
-use std::{collections::BTreeMap, fs::File, path::Path};
+use std::{collections::BTreeMap, fs::File};
 
 use serde::Serialize;
 use stagewright_core::{Batch, Name, Schema, VersionRef, name::NameError};
+use stagewright_runtime::CancelToken;
 use stagewright_store::{
     ArtifactKind, TableReader, Version,
     diff::{self, TableDiff},
@@ -11,6 +12,7 @@ use stagewright_store::{
 
 use crate::{
     error::{Error, Result},
+    given::GivenPath,
     ingest::{self, ColumnProfile, Options, Profiler},
     project::Project,
 };
@@ -33,20 +35,33 @@ pub struct Added {
 /// Reads a file into a new version of a table. A file equal to the latest version makes none.
 ///
 /// # Errors
-/// The file cannot be read, or the table not be stored.
-pub fn add(project: &Project, name: &Name, path: &Path, options: &Options, message: &str) -> Result<Added> {
-    let mut stream = ingest::open(path, options)?;
+/// The file cannot be read, the table not be stored, or `cancel` was used.
+pub fn add(
+    project: &Project,
+    name: &Name,
+    path: &GivenPath,
+    options: &Options,
+    message: &str,
+    cancel: &CancelToken,
+) -> Result<Added> {
+    let shown = path.to_string();
+    let file = File::open(path.at()).map_err(|source| ingest::IngestError::Io { file: shown.clone(), source })?;
+    let mut stream = ingest::open_file(&shown, file, options)?;
     let schema = stream.schema().clone();
     let data = project.store.data()?;
     let mut transaction = data.begin(&project.actor())?;
     let (mut writer, mut rows) = (transaction.put_table(&schema), 0);
     for batch in &mut stream {
+        if cancel.is_cancelled() {
+            return Err(Error::Interrupted);
+        }
         let batch = batch?;
         rows += u64::from(batch.rows);
         writer.write(&batch)?;
     }
     let digest = writer.finish()?;
     let notes = stream.notes().to_vec();
+    let _deciding = project.deciding();
     let latest = data.log(name)?.into_iter().next();
     if let Some(latest) = latest.as_ref().filter(|latest| latest.digest == digest) {
         return Ok(Added { version: latest.clone(), unchanged: true, schema, rows, notes });
@@ -217,21 +232,20 @@ pub fn delete(
 ///
 /// # Errors
 /// There is no such version, the ending is unknown, or the file cannot be written.
-pub fn export(project: &Project, wanted: &VersionRef, path: &Path) -> Result<Version> {
-    let format = match path.extension().and_then(|ending| ending.to_str()) {
+pub fn export(project: &Project, wanted: &VersionRef, path: &GivenPath) -> Result<Version> {
+    let format = match path.given().extension().and_then(|ending| ending.to_str()) {
         Some("csv") => ingest::Export::Csv,
         Some("parquet") => ingest::Export::Parquet,
         Some("jsonl" | "ndjson") => ingest::Export::JsonLines,
         Some("arrow" | "feather") => ingest::Export::ArrowIpc,
         _ => {
-            let message =
-                format!("{} has no ending that names a format: .csv, .parquet, .jsonl or .arrow", path.display());
+            let message = format!("{path} has no ending that names a format: .csv, .parquet, .jsonl or .arrow");
             return Err(Error::Invalid(message));
         }
     };
     let (version, table) = table(project, wanted)?;
-    let file = File::create(path).map_err(|source| Error::io("cannot write", path, source))?;
-    let shown = path.display().to_string();
+    let file = File::create(path.at()).map_err(|source| Error::io("cannot write", path.given(), source))?;
+    let shown = path.to_string();
     let batches = (0..table.batches()).map(|position| {
         let unreadable = |error: stagewright_store::StoreError| ingest::IngestError::File {
             file: wanted.to_string(),

@@ -49,6 +49,9 @@ pub enum Error {
         /// Why.
         source: StageError,
     },
+    /// Whoever asked wants it no more.
+    #[error("interrupted")]
+    Interrupted,
     /// The operating system refused.
     #[error("{action} {path}")]
     Io {

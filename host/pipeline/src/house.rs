@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::Serialize;
 use stagewright_core::{Digest, canonical, record::Model};
 use stagewright_store::{
-    Access, Actor, ArtifactKind, Collected, Collection, Fsck, Hooks, Problem, REPOSITORIES, Repository, Store,
-    StoreError,
+    Access, Actor, ArtifactKind, Collected, Collection, Fsck, Hooks, Problem, REFRESHED_WITHIN_MS, REPOSITORIES,
+    Repository, Store, StoreError,
 };
 
 use crate::{
@@ -15,21 +15,35 @@ use crate::{
     run,
 };
 
-/// Checks every repository of a project, and mends what can be made again. The project need not open.
+/// Checks every repository of a project, and mends what can be made again. The project need not open; where it is open
+/// already, its repositories are checked as they are.
 ///
 /// # Errors
 /// Another process writes to a repository.
-pub fn fsck(root: &std::path::Path, surroundings: &Surroundings, progress: &dyn Fn(&str)) -> Result<Vec<Fsck>> {
+pub fn fsck(
+    root: &std::path::Path,
+    open: Option<&Project>,
+    surroundings: &Surroundings,
+    progress: &dyn Fn(&str),
+) -> Result<Vec<Fsck>> {
     let store = root.join(STORE_DIRECTORY);
     let actor = Actor { who: surroundings.author.clone(), at_ms: surroundings.clock.now_ms() };
     let hooks = || Hooks { progress: Some(progress), ..Hooks::default() };
-    let check = |name: &&str| match Repository::fsck(&Store::directory(&store, name), Access::Write, &actor, hooks()) {
-        Err(StoreError::Missing(at)) => Ok(Fsck {
-            repository: (*name).to_owned(),
-            lost: vec![Problem { what: format!("the whole repository: there is none at {at}"), versions: Vec::new() }],
-            ..Fsck::default()
-        }),
-        checked => checked,
+    let check = |name: &&str| {
+        if let Some(Ok(repository)) = open.and_then(|project| project.store.named(name)) {
+            return repository.check(&actor);
+        }
+        match Repository::fsck(&Store::directory(&store, name), Access::Write, &actor, hooks()) {
+            Err(StoreError::Missing(at)) => Ok(Fsck {
+                repository: (*name).to_owned(),
+                lost: vec![Problem {
+                    what: format!("the whole repository: there is none at {at}"),
+                    versions: Vec::new(),
+                }],
+                ..Fsck::default()
+            }),
+            checked => checked,
+        }
     };
     Ok(REPOSITORIES.iter().map(check).collect::<Result<_, _>>()?)
 }
@@ -41,6 +55,13 @@ pub struct Swept {
     pub runs: Vec<u64>,
     /// What went from each repository.
     pub repositories: Vec<Collected>,
+    /// Runs under way, which hold on to what they use and make until they end.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub under_way: usize,
+}
+
+fn is_zero(number: &usize) -> bool {
+    *number == 0
 }
 
 /// Whether gc does what it finds.
@@ -69,11 +90,16 @@ pub fn gc(project: &Project, mode: Gc) -> Result<Swept> {
         run::forget(project, &forgotten)?;
     }
     let roots = roots(project)?;
-    let mut swept = Swept { runs: forgotten.into_iter().collect(), repositories: Vec::new() };
+    // From here on no run finds anything that is about to go.
+    let held = project.leases.held();
+    let actor = project.actor();
+    // What runs under way made is younger than the oldest of them, or was found and stored again by one.
+    let grace_ms = held.oldest_ms().map_or(0, |began| actor.at_ms.saturating_sub(began) + REFRESHED_WITHIN_MS + 1);
+    let mut swept = Swept { runs: forgotten.into_iter().collect(), repositories: Vec::new(), under_way: held.len() };
     for repository in project.store.repositories()? {
-        let roots = roots.get(repository.name()).cloned().unwrap_or_default();
-        let collection = Collection { newest: keep.versions, roots, grace_ms: 0 };
-        let actor = project.actor();
+        let mut roots = roots.get(repository.name()).cloned().unwrap_or_default();
+        roots.extend(held.digests());
+        let collection = Collection { newest: keep.versions, roots, grace_ms };
         swept.repositories.push(match mode {
             Gc::Remove => repository.gc(&actor, &collection)?,
             Gc::DryRun => repository.gc_plan(&actor, &collection)?,

@@ -10,9 +10,11 @@ pub mod data;
 mod error;
 pub mod execute;
 pub mod file;
+mod given;
 pub mod granted;
 pub mod house;
 pub mod ingest;
+mod lease;
 pub mod lineage;
 pub mod memo;
 pub mod params;
@@ -27,6 +29,7 @@ pub use stagewright_store as store;
 
 pub use self::{
     error::{Error, Result},
+    given::GivenPath,
     project::{Clock, Project, Surroundings},
 };
 

@@ -4,7 +4,11 @@
 //! seed, the settings, this program's version, and the heads of the four repositories. It is a shortcut: without it
 //! the run is found to be unchanged by its run keys, a few milliseconds later.
 
-use std::{fs, path::Path};
+use std::{
+    fs,
+    path::Path,
+    sync::atomic::{AtomicU64, Ordering},
+};
 
 use serde::{Deserialize, Serialize};
 use stagewright_core::{Digest, canonical, record::RunRecord};
@@ -46,7 +50,10 @@ pub fn note(root: &Path, pipeline: &str, text: &str, seed: Option<u64>, version:
     let memo = canonical::to_vec(&Memo { key, seal: canonical::digest(run), run: run.clone() });
     let write = || -> std::io::Result<()> {
         fs::create_dir_all(path.parent().unwrap_or(Path::new(".")))?;
-        let temporary = path.with_extension(format!("{}.new", std::process::id()));
+        // Another command of this process may be writing one too.
+        static NEXT: AtomicU64 = AtomicU64::new(0);
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        let temporary = path.with_extension(format!("{}-{number}.new", std::process::id()));
         fs::write(&temporary, memo)?;
         fs::rename(&temporary, &path)
     };

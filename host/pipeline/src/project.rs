@@ -5,7 +5,7 @@ use std::{
     ffi::OsString,
     fs,
     path::{Path, PathBuf},
-    sync::{Arc, Mutex},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
@@ -16,6 +16,7 @@ use stagewright_store::{Access, Actor, Hooks, Store};
 use crate::{
     error::{Error, Result},
     file::Settings,
+    lease::Leases,
 };
 
 /// The settings' file.
@@ -48,7 +49,11 @@ pub struct Surroundings {
     pub world: Arc<dyn World>,
 }
 
-/// An open project.
+/// Components are kept in memory for further stages, at most this many.
+const KEPT_COMPONENTS: usize = 64;
+
+/// An open project. Cloning it is cheap; the last clone closes it.
+#[derive(Clone)]
 pub struct Project {
     /// Its directory.
     pub root: PathBuf,
@@ -57,8 +62,10 @@ pub struct Project {
     /// Its repositories.
     pub store: Store,
     pub(crate) surroundings: Surroundings,
-    pub(crate) pool: WorkerPool,
-    components: Mutex<BTreeMap<Digest, Component>>,
+    pub(crate) pool: Arc<WorkerPool>,
+    pub(crate) leases: Leases,
+    deciding: Arc<Mutex<()>>,
+    components: Arc<Mutex<BTreeMap<Digest, Component>>>,
 }
 
 impl Project {
@@ -98,15 +105,48 @@ impl Project {
             return Err(Error::NoProject(root.display().to_string()));
         }
         let store = Store::open(&directory, access, Hooks { progress: Some(progress), ..Hooks::default() });
-        let pool = Self::pool_with(&settings, surroundings, DirCache::new(directory.join("cache/compiled")));
+        let pool = Arc::new(Self::pool_with(&settings, surroundings, DirCache::new(compiled(root))));
         Ok(Self {
             root: root.to_owned(),
             settings,
             store,
             surroundings: surroundings.clone(),
             pool,
-            components: Mutex::default(),
+            leases: Leases::default(),
+            deciding: Arc::default(),
+            components: Arc::default(),
         })
+    }
+
+    /// Brings a project that is open to change it up to date: the settings are read again, and repositories that were
+    /// missing, replaced or unusable are opened again. For whoever keeps a project open for long.
+    ///
+    /// # Errors
+    /// The settings are wrong now.
+    pub fn refresh(&mut self, progress: &dyn Fn(&str)) -> Result<()> {
+        let settings = Self::settings(&self.root)?;
+        if settings.workers != self.settings.workers {
+            let cache = DirCache::new(compiled(&self.root));
+            self.pool = Arc::new(Self::pool_with(&settings, &self.surroundings, cache));
+        }
+        self.settings = settings;
+        let hooks = Hooks { progress: Some(progress), ..Hooks::default() };
+        self.store.refresh(&self.root.join(STORE_DIRECTORY), Access::Write, hooks);
+        Ok(())
+    }
+
+    /// The same project, changed by somebody else.
+    #[must_use]
+    pub fn by(&self, author: &str) -> Self {
+        let mut project = self.clone();
+        author.clone_into(&mut project.surroundings.author);
+        project
+    }
+
+    /// Held by whoever reads something, decides, and commits what was decided, so that another command of this process
+    /// does not come between. Not for long work.
+    pub fn deciding(&self) -> MutexGuard<'_, ()> {
+        self.deciding.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// A project's settings.
@@ -167,7 +207,15 @@ impl Project {
             return Ok(component.clone());
         }
         let component = Component::new(self.store.code()?.bytes(digest)?);
+        if components.len() >= KEPT_COMPONENTS {
+            components.clear();
+        }
         components.insert(*digest, component.clone());
         Ok(component)
     }
+}
+
+/// Where a project keeps compiled components.
+fn compiled(root: &Path) -> PathBuf {
+    root.join(STORE_DIRECTORY).join("cache/compiled")
 }

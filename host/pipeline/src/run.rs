@@ -25,6 +25,7 @@ pub(crate) use self::step::{RESULTS, chain};
 use crate::{
     error::{Error, Result},
     file::Pipeline,
+    lease::Lease,
     plan::Plan,
     project::Project,
 };
@@ -101,8 +102,15 @@ struct Made {
 pub fn run(project: &Project, plan: &Plan, options: &Options<'_>) -> Result<RunOutcome> {
     let clock = &project.surroundings.clock;
     let (started_ms, began) = (clock.now_ms(), clock.steady());
-    let stages = run_stages(project, plan, options)?;
+    let lease = project.leases.begin(started_ms);
+    let used = plan.data.values().chain(plan.plugins.values()).map(|used| used.digest);
+    lease.find(|| Ok::<_, Error>(()), |()| used)?;
+    let stages = run_stages(project, plan, options, &lease)?;
     let status = overall(&stages);
+    // Git may take its time.
+    let git = (options.git)();
+    // One run at a time takes the next number and is kept under it.
+    let _deciding = project.deciding();
     let last_id = last_id(project)?;
     let mut record = RunRecord {
         id: last_id + 1,
@@ -116,7 +124,7 @@ pub fn run(project: &Project, plan: &Plan, options: &Options<'_>) -> Result<RunO
         author: project.surroundings.author.clone(),
         started_ms,
         elapsed_ms: 0.0,
-        git: None,
+        git,
         status,
         data: plan.data.clone(),
         plugins: plan.plugins.clone(),
@@ -132,15 +140,14 @@ pub fn run(project: &Project, plan: &Plan, options: &Options<'_>) -> Result<RunO
         }
         record.model = register_model(project, plan, &record)?;
     }
-    record.git = (options.git)();
     record.elapsed_ms = (clock.steady().saturating_sub(began)).as_secs_f64() * 1000.0;
     keep_record(project, &record)?;
     Ok(RunOutcome { run: record, unchanged: false })
 }
 
 /// The stages, in the order of the file.
-fn run_stages(project: &Project, plan: &Plan, options: &Options<'_>) -> Result<Vec<StageRun>> {
-    let steps = Steps::new(project, options);
+fn run_stages(project: &Project, plan: &Plan, options: &Options<'_>, lease: &Lease) -> Result<Vec<StageRun>> {
+    let steps = Steps::new(project, options, lease);
     let mut waiting: BTreeSet<usize> = (0..plan.stages.len()).collect();
     let mut ended: BTreeMap<usize, StageRun> = BTreeMap::new();
     let made: Mutex<BTreeMap<usize, Made>> = Mutex::default();

@@ -1,6 +1,6 @@
 //! The store against `cp` and fsync on the same disk in the same run. It prints ratios.
 //!
-//! `cargo bench -p stagewright-store [-- MEBIBYTES]`; where restic or borg are installed, they are measured too.
+//! `cargo bench -p stagewright-store [-- MEBIBYTES]`; where restic, borg or DVC are installed, they are measured too.
 
 #![expect(clippy::unwrap_used, clippy::print_stdout, reason = "a bench prints, and fails by panicking")]
 
@@ -12,9 +12,13 @@ use std::{
     time::Instant,
 };
 
-use stagewright_store::{Access, Actor, Hooks, Repository, Store};
+use stagewright_store::{Access, Actor, ArtifactKind, Collection, Hooks, Repository, Store};
 
 fn main() {
+    let arguments: Vec<String> = std::env::args().collect();
+    if let Some(at) = arguments.iter().position(|argument| argument == LOOK) {
+        return look(Path::new(&arguments[at + 1]));
+    }
     let mebibytes = std::env::args().skip(1).find_map(|argument| argument.parse().ok()).unwrap_or(1024);
     let temporary = tempfile::tempdir().unwrap();
     let root = temporary.path();
@@ -22,7 +26,68 @@ fn main() {
     blobs(root, mebibytes << 20);
     words(root, (mebibytes << 20) / 4);
     small(root);
-    println!("peak memory of this process: {} MB", peak_memory() / 1000);
+    println!("peak memory of this process: {} MB (target 200)", peak_memory() / 1000);
+    many(root);
+}
+
+/// Given to this program to open a repository for reading, in a process whose memory holds nothing else.
+const LOOK: &str = "--look";
+
+fn look(directory: &Path) {
+    let (repository, seconds) = timed(|| {
+        let repository = Repository::open(directory, Access::Read, Hooks::default()).unwrap();
+        assert_eq!(repository.resolve(&"many@latest".parse().unwrap()).unwrap().number, MANY / 1000);
+        repository
+    });
+    println!("  open for reading and a first look: {:.0} ms", seconds * 1e3);
+    let ((), seconds) = timed(|| {
+        for version in repository.log(&"many".parse().unwrap()).unwrap().iter().take(1000) {
+            assert_eq!(repository.bytes(&version.digest).unwrap().len(), 100);
+        }
+    });
+    println!(
+        "  1,000 artifacts found and read: {:.0} ms; peak memory {} MB (target 200)",
+        seconds * 1e3,
+        peak_memory() / 1000
+    );
+}
+
+const MANY: u64 = 1_000_000;
+
+/// A million artifacts: what is in memory must not grow with what is stored.
+fn many(root: &Path) {
+    let store = repository(root, "many");
+    let mut bytes = [0; 100];
+    let ((), seconds) = timed(|| {
+        for batch in 0..MANY / 1000 {
+            let mut transaction = store.begin(&actor()).unwrap();
+            let mut last = None;
+            for number in 0..1000 {
+                Noise((batch * 1000 + number) << 20, 100).read_exact(&mut bytes).unwrap();
+                last = Some(transaction.put_bytes(&bytes).unwrap());
+            }
+            transaction.set_version(&"many".parse().unwrap(), last.unwrap(), ArtifactKind::Blob, None, "");
+            transaction.commit_later().unwrap();
+        }
+        store.sync().unwrap();
+    });
+    println!("{MANY} artifacts of 100 bytes: {:.0}/s; peak memory {} MB", MANY as f64 / seconds, peak_memory() / 1000);
+    let look = || {
+        let program = std::env::current_exe().unwrap();
+        assert!(Command::new(program).arg(LOOK).arg(root.join("many")).status().unwrap().success());
+    };
+    println!("beside their writer:");
+    look();
+    let ((), closed) = timed(|| drop(store));
+    println!("closed in {:.1} s; after it:", closed);
+    look();
+    let (store, opened) = timed(|| open(root, "many"));
+    println!("open for writing: {:.0} ms", opened * 1e3);
+    let (checked, seconds) = timed(|| store.check(&actor()).unwrap());
+    println!("fsck of {} artifacts: {seconds:.1} s; peak memory {} MB", checked.artifacts, peak_memory() / 1000);
+    assert!(checked.is_clean(), "{:?}", checked.lost);
+    let (_, seconds) = timed(|| store.gc(&actor(), &Collection::default()).unwrap());
+    println!("gc of them: {seconds:.1} s; peak memory {} MB", peak_memory() / 1000);
 }
 
 fn actor() -> Actor {
@@ -125,7 +190,14 @@ fn blobs(root: &Path, len: u64) {
         let (read, seconds) = timed(|| io::copy(&mut store.reader(&digest).unwrap(), &mut io::sink()).unwrap());
         println!("read back, verified: {:.2} GB/s (target 1)", read as f64 / 1e9 / seconds);
     }
-    others(root, &first, copy);
+    others(root, &first, &|name, seconds| {
+        println!(
+            "{name}: {:.0} MB/s, {:.2} x cp and fsync; the store is {:.1} x as fast",
+            per_second(seconds),
+            copy / seconds,
+            seconds / ingest
+        );
+    });
     fs::remove_file(first).unwrap();
     fs::remove_file(second).unwrap();
     drop(store);
@@ -189,6 +261,15 @@ fn small(root: &Path) {
         }
     });
     println!("10,000 artifacts of 10 kB in batches of 1,000: {:.0}/s (target 5,000)", 10_000.0 / seconds);
+    let folder = root.join("folder");
+    fs::create_dir(&folder).unwrap();
+    for (number, bytes) in artifacts.iter().enumerate() {
+        fs::write(folder.join(number.to_string()), bytes).unwrap();
+    }
+    others(root, &folder, &|name, theirs| {
+        println!("the same as files, by {name}: {theirs:.2} s; the store is {:.1} x as fast", theirs / seconds);
+    });
+    fs::remove_dir_all(&folder).unwrap();
     let store = repository(root, "single");
     // Beside it, what two files cost that are each appended to and synced: the bytes, then the frame that speaks of
     // them. In turns, so that a busy disk does not favour either.
@@ -233,25 +314,41 @@ fn small(root: &Path) {
     println!("durable one by one, from eight threads that share syncs: {:.0}/s", 1200.0 / shared);
 }
 
-/// Backup programs on the same file, where they are installed.
-fn others(root: &Path, file: &Path, copy: f64) {
+/// Others on the same file or folder, where they are installed.
+fn others(root: &Path, what: &Path, told: &dyn Fn(&str, f64)) {
     let at = root.join("others");
     let run = |program: &str, arguments: &[&str]| {
         let mut command = Command::new(program);
-        command.args(arguments).env("RESTIC_PASSWORD", "x").stdout(Stdio::null()).stderr(Stdio::null());
+        command.args(arguments).env("RESTIC_PASSWORD", "x").env("DVC_NO_ANALYTICS", "1").current_dir(root);
+        command.stdout(Stdio::null()).stderr(Stdio::null());
         command.status().is_ok_and(|status| status.success())
     };
-    let (at, file) = (at.to_str().unwrap(), file.to_str().unwrap());
+    let (name, at, what) = (what.file_name().unwrap(), at.to_str().unwrap(), what.to_str().unwrap());
     if run("restic", &["-r", at, "init"]) {
-        let (_, seconds) = timed(|| run("restic", &["-r", at, "backup", file]));
-        println!("restic: {:.2} x cp and fsync", copy / seconds);
+        let (done, seconds) = timed(|| run("restic", &["-r", at, "backup", what]));
+        assert!(done, "restic backs up");
+        told("restic", seconds);
         fs::remove_dir_all(at).unwrap();
     }
     if run("borg", &["init", "-e", "none", at]) {
-        let (_, seconds) = timed(|| run("borg", &["create", &format!("{at}::one"), file]));
-        println!("borg: {:.2} x cp and fsync", copy / seconds);
+        let (done, seconds) = timed(|| run("borg", &["create", &format!("{at}::one"), what]));
+        assert!(done, "borg backs up");
+        told("borg", seconds);
         fs::remove_dir_all(at).unwrap();
     }
+    let project = root.join("others");
+    fs::create_dir_all(&project).unwrap();
+    let here = project.to_str().unwrap();
+    if run("dvc", &["--cd", here, "init", "--no-scm", "-q"]) {
+        // What it tracks has to lie in its project. It links or copies it back, which is part of its work.
+        let inside = project.join(name);
+        fs::rename(what, &inside).unwrap();
+        let (done, seconds) = timed(|| run("dvc", &["--cd", here, "add", "-q", inside.to_str().unwrap()]));
+        assert!(done, "DVC adds");
+        told("DVC", seconds);
+        fs::rename(&inside, what).unwrap();
+    }
+    fs::remove_dir_all(&project).unwrap();
 }
 
 /// In kilobytes.

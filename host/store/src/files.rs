@@ -88,6 +88,14 @@ impl Files {
         Ok(Self { dir: Arc::new(Dir::open_ambient_dir(path, ambient_authority())?), observer })
     }
 
+    /// Whether a path of the machine still leads to this directory.
+    pub(crate) fn is_at(&self, path: &Path) -> bool {
+        use cap_std::fs::MetadataExt as _;
+        use std::os::unix::fs::MetadataExt as _;
+        let (here, there) = (self.dir.dir_metadata(), std::fs::metadata(path));
+        here.is_ok_and(|here| there.is_ok_and(|there| (here.dev(), here.ino()) == (there.dev(), there.ino())))
+    }
+
     fn observe(&self, change: impl FnOnce() -> Change) -> io::Result<()> {
         self.observer.as_ref().map_or(Ok(()), |observer| observer.before(&change()))
     }

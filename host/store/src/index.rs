@@ -7,8 +7,12 @@
 //! Sled's files change only while rows are folded. The file `checkpoint`, written on closing and now and then before,
 //! has the position that they are up to and their digests, so that sled is never asked from files that are not as it
 //! left them: some damage it would not notice, and answer that there is nothing.
+//!
+//! Sled can be opened by one process at a time. Whoever only looks at a repository asks the file of sorted rows that the
+//! writer leaves beside the checkpoint.
 
 mod sled;
+mod sorted;
 
 use std::{
     collections::BTreeMap,
@@ -19,7 +23,8 @@ use std::{
 
 use stagewright_core::Digest;
 
-use self::sled::SledEngine;
+pub(crate) use self::sorted::is_leftover;
+use self::{sled::SledEngine, sorted::Sorted};
 use crate::{
     Result, StoreError,
     files::Files,
@@ -28,11 +33,16 @@ use crate::{
 
 /// Once the rows in memory weigh this much, they are folded into sled.
 pub(crate) const FOLD_BYTES: usize = 8 << 20;
+/// The same for whoever only looks: folding then means writing all rows anew.
+pub(crate) const READER_FOLD_BYTES: usize = 32 << 20;
 const CHECKPOINT: &str = "checkpoint";
 const SLED: &str = "sled";
 
 /// So often sled is opened and read until its files stay as they are.
 const MOST_SETTLING: usize = 5;
+
+/// Rows are copied in pages of this many.
+const PAGE: usize = 4096;
 
 type Rows = Vec<(Vec<u8>, Vec<u8>)>;
 
@@ -45,7 +55,7 @@ trait Engine: Send + Sync {
     fn apply(&self, rows: &mut dyn Iterator<Item = (&[u8], Option<&[u8]>)>) -> Result<()>;
 }
 
-/// What stands in for sled where it fails in the middle of its work: the same rows from the journal, in memory.
+/// Rows in memory, where even a file for them cannot be made.
 struct MemoryEngine(BTreeMap<Vec<u8>, Vec<u8>>);
 
 impl Engine for MemoryEngine {
@@ -60,7 +70,7 @@ impl Engine for MemoryEngine {
     }
 
     fn apply(&self, _: &mut dyn Iterator<Item = (&[u8], Option<&[u8]>)>) -> Result<()> {
-        Err(StoreError::Invalid("sled failed in this life; rows stay in memory".to_owned()))
+        Err(StoreError::Invalid("rows stay in memory".to_owned()))
     }
 }
 
@@ -80,6 +90,16 @@ pub(crate) struct Index {
     /// The length of sled's files when they were.
     vouched: usize,
     engine: Mutex<Option<Arc<dyn Engine>>>,
+    /// What is below the rows in memory.
+    below: Below,
+}
+
+/// What is below the rows in memory.
+enum Below {
+    /// Sled, whose one user is this process.
+    Sled,
+    /// A file of sorted rows, if there is one yet.
+    Sorted(Option<Arc<Sorted>>),
 }
 
 impl std::fmt::Debug for Index {
@@ -102,7 +122,7 @@ impl Index {
         fold_at: usize,
         progress: &dyn Fn(&str),
     ) -> Result<Self> {
-        let mut index = Self { fold_at: Some(fold_at), ..Self::in_memory(files, directory, repository) };
+        let mut index = Self::new(files, directory, repository, fold_at, Below::Sled);
         let Some(checkpoint) = files.read_if_there(CHECKPOINT)? else { return Ok(index) };
         let line = checkpoint.iter().position(|byte| *byte == b'\n').map_or(0, |end| end + 1);
         match Position::from_text(&checkpoint[..line]) {
@@ -120,20 +140,42 @@ impl Index {
         Ok(index)
     }
 
-    /// An empty index that never folds: for looking at a repository whose sled another process may hold.
-    pub(crate) fn in_memory(files: &Files, directory: &Path, repository: &str) -> Self {
+    /// The index for whoever only looks, as the writer left it; its owner replays the journal from
+    /// [`folded`](Self::folded).
+    pub(crate) fn open_to_read(files: &Files, directory: &Path, repository: &str, fold_at: usize) -> Self {
+        let mut index = Self::empty_to_read(files, directory, repository, fold_at);
+        if let Some(sorted) = Sorted::open(files, repository) {
+            index.folded = sorted.position();
+            index.use_sorted(sorted);
+        }
+        index
+    }
+
+    /// The same without anything in it.
+    pub(crate) fn empty_to_read(files: &Files, directory: &Path, repository: &str, fold_at: usize) -> Self {
+        Self::new(files, directory, repository, fold_at, Below::Sorted(None))
+    }
+
+    fn new(files: &Files, directory: &Path, repository: &str, fold_at: usize, below: Below) -> Self {
         Self {
             files: files.clone(),
             directory: directory.to_owned(),
             repository: repository.to_owned(),
             recent: BTreeMap::new(),
             weight: 0,
-            fold_at: None,
+            fold_at: Some(fold_at),
             folded: Position::START,
             unvouched: 0,
             vouched: 0,
             engine: Mutex::new(None),
+            below,
         }
+    }
+
+    fn use_sorted(&mut self, sorted: Sorted) {
+        let sorted = Arc::new(sorted);
+        self.engine = Mutex::new(Some(sorted.clone()));
+        self.below = Below::Sorted(Some(sorted));
     }
 
     pub(crate) const fn folded(&self) -> Position {
@@ -155,11 +197,11 @@ impl Index {
         Ok(())
     }
 
-    /// Asks sled, or the journal where sled fails.
+    /// Asks what is below, or the journal where that fails.
     fn ask<T>(&self, question: impl Fn(&dyn Engine) -> Result<T>) -> Result<T> {
         self.engine().and_then(|engine| question(&*engine)).or_else(|error| {
-            tracing::warn!(repository = self.repository, %error, "sled failed: asking the journal in its place");
-            let stand_in: Arc<dyn Engine> = Arc::new(self.stand_in()?);
+            tracing::warn!(repository = self.repository, %error, "the index failed: asking the journal in its place");
+            let stand_in = self.stand_in()?;
             *self.engine.lock().unwrap_or_else(PoisonError::into_inner) = Some(stand_in.clone());
             question(&*stand_in)
         })
@@ -176,22 +218,33 @@ impl Index {
         }
     }
 
-    fn stand_in(&self) -> Result<MemoryEngine> {
+    /// What stands in for an engine that fails in the middle of its work: the same rows from the journal.
+    fn stand_in(&self) -> Result<Arc<dyn Engine>> {
         // Without its checkpoint, the next life makes the index again.
-        if self.files.exists(CHECKPOINT) {
+        if matches!(self.below, Below::Sled) && self.files.exists(CHECKPOINT) {
             self.files.remove(CHECKPOINT)?;
         }
-        let mut rows = BTreeMap::new();
+        let mut rows = Self::empty_to_read(&self.files, &self.directory, &self.repository, READER_FOLD_BYTES);
         journal::replay(&self.files, &self.repository, Position::START, |position, frame| {
-            for (key, value) in frame.into_iter().filter(|_| position.frames <= self.folded.frames) {
-                match value {
-                    Some(value) => rows.insert(key, value),
-                    None => rows.remove(&key),
-                };
+            if position.frames <= self.folded.frames {
+                frame.into_iter().for_each(|(key, value)| rows.put(key, value));
+                if rows.is_heavy() {
+                    rows.fold(position);
+                }
             }
             Ok(())
         })?;
-        Ok(MemoryEngine(rows))
+        if rows.has_folded() {
+            rows.fold(self.folded);
+        }
+        // Where no file could be made, everything is in memory.
+        match rows.below {
+            Below::Sorted(Some(sorted)) if rows.recent.is_empty() => Ok(sorted),
+            Below::Sorted(Some(_)) => Err(StoreError::Invalid("a file of sorted rows could not be made".to_owned())),
+            _ => Ok(Arc::new(MemoryEngine(
+                rows.recent.into_iter().filter_map(|(key, value)| Some((key, value?))).collect(),
+            ))),
+        }
     }
 
     fn has_folded(&self) -> bool {
@@ -254,17 +307,25 @@ impl Index {
         self.fold_at.is_some_and(|limit| self.weight >= limit)
     }
 
-    /// Folds every row in memory into sled. All of them must be durable in the journal up to `position`.
+    /// Folds every row in memory into what is below. All of them must be durable in the journal up to `position`.
     ///
     /// Where that fails, nothing is lost: the rows stay in memory, and are no more folded in this life.
     pub(crate) fn fold(&mut self, position: Position) {
         if let Err(error) = self.try_fold(position) {
-            tracing::warn!(repository = self.repository, %error, "the index could not be folded into sled");
+            tracing::warn!(repository = self.repository, %error, "the index could not be folded");
             self.fold_at = None;
         }
     }
 
     fn try_fold(&mut self, position: Position) -> Result<()> {
+        if let Below::Sorted(older) = &self.below {
+            let sorted = Sorted::merged(&self.files, &self.repository, older.as_deref(), &self.recent, position)?;
+            self.use_sorted(sorted);
+            self.folded = position;
+            self.recent.clear();
+            self.weight = 0;
+            return Ok(());
+        }
         if !self.has_folded() && self.files.exists(SLED) {
             // Left behind by a life that did not come to vouch for it.
             self.engine = Mutex::new(None);
@@ -299,6 +360,9 @@ impl Index {
 
     fn try_vouch(&mut self) -> Result<()> {
         self.engine = Mutex::new(None);
+        if let Err(error) = self.leave_rows() {
+            tracing::warn!(repository = self.repository, %error, "who only looks has to read the journal");
+        }
         // Sled goes on rearranging its files when they are opened and read after a change, until all is as it likes it.
         let mut settled = String::new();
         for _ in 0..MOST_SETTLING {
@@ -319,6 +383,33 @@ impl Index {
         self.unvouched = 0;
         self.vouched = self.sled_len()?;
         Ok(())
+    }
+
+    /// Leaves a file of sorted rows for whoever only looks.
+    fn leave_rows(&self) -> Result<()> {
+        let name = format!("{}.new", sorted::ROWS);
+        if self.files.exists(&name) {
+            self.files.remove(&name)?;
+        }
+        let mut writer = sorted::Writer::create(&self.files, &name)?;
+        let write = |writer: &mut sorted::Writer| -> Result<()> {
+            let sled = SledEngine::open(&self.directory.join(SLED), &self.repository)?;
+            let mut from = Vec::new();
+            loop {
+                let page = sled.range(&from, Bound::Unbounded, PAGE, false)?;
+                page.iter().try_for_each(|(key, value)| writer.add(key, value))?;
+                match page.into_iter().next_back() {
+                    // The next key there can be.
+                    Some((key, _)) => from = [key.as_slice(), &[0]].concat(),
+                    None => return Ok(()),
+                }
+            }
+        };
+        let written = write(&mut writer).and_then(|()| writer.publish(&self.files, &name, self.folded));
+        if written.is_err() && self.files.exists(&name) {
+            self.files.remove(&name)?;
+        }
+        written
     }
 
     fn sled_len(&self) -> Result<usize> {

@@ -81,12 +81,17 @@ impl Position {
 pub(crate) fn encode(rows: &[Row]) -> Vec<u8> {
     let mut payload = Vec::new();
     for (key, value) in rows {
-        payload.extend_from_slice(&(key.len() as u32).to_le_bytes());
-        payload.extend_from_slice(&value.as_ref().map_or(REMOVED, |value| value.len() as u32).to_le_bytes());
-        payload.extend_from_slice(key);
-        payload.extend_from_slice(value.as_deref().unwrap_or_default());
+        encode_row(key, value.as_deref(), &mut payload);
     }
     payload
+}
+
+/// Appends one row.
+pub(crate) fn encode_row(key: &[u8], value: Option<&[u8]>, payload: &mut Vec<u8>) {
+    payload.extend_from_slice(&(key.len() as u32).to_le_bytes());
+    payload.extend_from_slice(&value.map_or(REMOVED, |value| value.len() as u32).to_le_bytes());
+    payload.extend_from_slice(key);
+    payload.extend_from_slice(value.unwrap_or_default());
 }
 
 /// Reads a frame's payload; none where it is not one.

@@ -47,7 +47,7 @@ pub use self::{
     },
     rows::{ArtifactKind, Tombstone, Version},
     table::{StoredBatch, TableDigester, TableManifest, TableReader, TableWriter},
-    transaction::{Ticket, Transaction},
+    transaction::{REFRESHED_WITHIN_MS, Ticket, Transaction},
 };
 
 /// The names of the repositories of a store. The first three are the user's; the ledger holds runs and decisions.
@@ -84,17 +84,21 @@ impl Store {
 
     /// Opens the four repositories. Whoever asks for one that cannot be opened is told why.
     pub fn open(root: &Path, access: Access, hooks: Hooks<'_>) -> Self {
-        let open = |name| {
-            let directory = Self::directory(root, name);
-            let opened = Repository::open(&directory, access, hooks);
-            opened.map_err(|error| {
-                Arc::new(match error {
-                    StoreError::Missing(at) => StoreError::MissingOf { repository: name, at },
-                    other => other,
-                })
-            })
-        };
+        let open = |name| open(root, name, access, hooks);
         Self { data: open("data"), code: open("code"), models: open("models"), ledger: open("ledger") }
+    }
+
+    /// Opens again what is not usable as it is: a repository that could not be opened before, one whose directory is
+    /// gone or another now, one that a failed write has made unusable. For whoever keeps a store open for long.
+    pub fn refresh(&mut self, root: &Path, access: Access, hooks: Hooks<'_>) {
+        let slots = [&mut self.data, &mut self.code, &mut self.models, &mut self.ledger];
+        for (slot, name) in slots.into_iter().zip(REPOSITORIES) {
+            if !slot.as_ref().is_ok_and(Repository::is_usable) {
+                // Closed before it is opened: there is one writer.
+                *slot = Err(Arc::new(StoreError::InUse(name.to_owned())));
+                *slot = open(root, name, access, hooks);
+            }
+        }
     }
 
     /// Tables.
@@ -155,6 +159,15 @@ impl Store {
             REPOSITORIES.iter().map(|name| Repository::fingerprint(&Self::directory(root, name))).collect();
         Ok(canonical::digest(&all?))
     }
+}
+
+fn open(root: &Path, name: &'static str, access: Access, hooks: Hooks<'_>) -> Slot {
+    Repository::open(&Store::directory(root, name), access, hooks).map_err(|error| {
+        Arc::new(match error {
+            StoreError::Missing(at) => StoreError::MissingOf { repository: name, at },
+            other => other,
+        })
+    })
 }
 
 fn opened(slot: &Slot) -> Result<&Repository> {

@@ -27,7 +27,7 @@ use crate::{
     Result, StoreError,
     audit::{Actor, to_hex},
     files::{Files, Handle, Observer},
-    index::{FOLD_BYTES, Index},
+    index::{FOLD_BYTES, Index, READER_FOLD_BYTES},
     journal::{self, JournalWriter, Position},
     pack::{self, PackReader, PackWriter},
     rows,
@@ -245,6 +245,11 @@ impl Repository {
         self.shared.sync(commits)
     }
 
+    /// Whether the repository is still the one that lies in its directory, and no write has failed.
+    pub(crate) fn is_usable(&self) -> bool {
+        self.shared.check_poison().is_ok() && self.shared.files.is_at(&self.shared.directory)
+    }
+
     fn writable(&self) -> Result<()> {
         if self.shared.access == Access::Read {
             return Err(StoreError::ReadOnly(self.shared.name.clone()));
@@ -337,9 +342,10 @@ fn load(
     progress: &dyn Fn(&str),
 ) -> Result<(Index, journal::Found)> {
     let head = files.read_if_there(HEAD)?.as_deref().and_then(Position::from_head);
+    let read_fold_at = fold_at.unwrap_or(READER_FOLD_BYTES);
     let mut index = match access {
         Access::Write => Index::open(files, directory, name, fold_at.unwrap_or(FOLD_BYTES), progress)?,
-        Access::Read => Index::in_memory(files, directory, name),
+        Access::Read => Index::open_to_read(files, directory, name, read_fold_at),
     };
     let damaged = |what: String| StoreError::Damaged { repository: name.to_owned(), what };
     let mut frames = 0_u64;
@@ -357,14 +363,23 @@ fn load(
             }
             rows.into_iter().for_each(|(key, value)| index.put(key, value));
             if index.is_heavy() && files.free_space() >= RESERVE {
-                journal::sync_newest(files)?;
+                if access == Access::Write {
+                    journal::sync_newest(files)?;
+                }
                 index.fold(position);
             }
             Ok(())
         })
     };
-    let found = fill(&mut index)?;
-    if files.free_space() >= RESERVE {
+    let found = match fill(&mut index) {
+        // The rows that a writer left may be of another repository, or of what is no more.
+        Err(StoreError::Damaged { .. }) if access == Access::Read && index.folded() != Position::START => {
+            index = Index::empty_to_read(files, directory, name, read_fold_at);
+            fill(&mut index)?
+        }
+        found => found?,
+    };
+    if access == Access::Write && files.free_space() >= RESERVE {
         index.vouch();
     }
     if let Some(head) = head

@@ -27,8 +27,8 @@ const ONE_CHUNK: usize = 256 << 10;
 const CHUNKS_AHEAD: usize = 16;
 /// Free space is looked at again after this many bytes.
 const SPACE_CHECK_BYTES: u64 = 16 << 20;
-/// An artifact that is stored again after this long counts as stored anew.
-const TOUCH_MS: u64 = 10 * 60 * 1000;
+/// An artifact that is stored again after so many milliseconds counts as stored anew; before, as stored when it was.
+pub const REFRESHED_WITHIN_MS: u64 = 10 * 60 * 1000;
 /// As many references fit into a row.
 const INLINE_REFERENCES: usize = 60;
 
@@ -328,7 +328,7 @@ impl<'a> Transaction<'a> {
             return Ok(false);
         }
         let Some(layout) = self.shared.layout(digest)? else { return Ok(true) };
-        if layout.at_ms + TOUCH_MS < self.actor.at_ms {
+        if layout.at_ms + REFRESHED_WITHIN_MS < self.actor.at_ms {
             self.add_artifact(*digest, layout);
         }
         Ok(false)

@@ -1,11 +1,12 @@
 //! `audit log`, `verify`, `export`.
 
-use std::path::Path;
-
 use serde::Serialize;
-use stagewright::store::{
-    Entry, REPOSITORIES,
-    audit::bundle::{Bundle, Verdict},
+use stagewright::{
+    GivenPath,
+    store::{
+        Entry, REPOSITORIES,
+        audit::bundle::{Bundle, Verdict},
+    },
 };
 
 use super::Context;
@@ -70,7 +71,7 @@ pub(crate) fn dispatch(context: &Context, command: AuditCommand) -> Result<(), F
         }
         AuditCommand::Verify { file } => {
             let bundle = match &file {
-                Some(file) => Bundle::read(&read(file)?)?,
+                Some(file) => Bundle::read(&read(&context.path(file)?)?)?,
                 None => Bundle::of(&context.read()?.store.repositories()?)?,
             };
             let verdict = bundle.verify();
@@ -83,22 +84,19 @@ pub(crate) fn dispatch(context: &Context, command: AuditCommand) -> Result<(), F
         AuditCommand::Export { file } => {
             let bundle = Bundle::of(&context.read()?.store.repositories()?)?;
             let bytes = serde_json::to_vec(&bundle).map_err(|error| Failure::new(CANNOT, error.to_string()))?;
-            std::fs::write(&file, bytes)
-                .map_err(|error| Failure::new(CANNOT, format!("cannot write {}: {error}", file.display())))?;
+            let file = context.path(&file)?;
+            std::fs::write(file.at(), bytes)
+                .map_err(|error| Failure::new(CANNOT, format!("cannot write {file}: {error}")))?;
             context.print(&bundle.verify(), |verdict| {
-                format!(
-                    "wrote {}; `stagewright audit verify {}` checks it anywhere\n{}",
-                    file.display(),
-                    file.display(),
-                    verdict_text(verdict)
-                )
+                let verdict = verdict_text(verdict);
+                format!("wrote {file}; `stagewright audit verify {file}` checks it anywhere\n{verdict}")
             })
         }
     }
 }
 
-fn read(file: &Path) -> Result<Vec<u8>, Failure> {
-    std::fs::read(file).map_err(|error| Failure::new(WRONG_INPUT, format!("cannot read {}: {error}", file.display())))
+fn read(file: &GivenPath) -> Result<Vec<u8>, Failure> {
+    std::fs::read(file.at()).map_err(|error| Failure::new(WRONG_INPUT, format!("cannot read {file}: {error}")))
 }
 
 fn verdict_text(verdict: &Verdict) -> String {

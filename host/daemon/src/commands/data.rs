@@ -22,7 +22,8 @@ pub(crate) fn dispatch(context: &Context, command: DataCommand) -> Result<(), Fa
     match command {
         DataCommand::Add { name, file, message, options } => {
             let (name, options) = (name.parse::<Name>()?, read_options(*options)?);
-            let added = data::add(&context.write()?, &name, &file, &options, &message)?;
+            let (file, cancel) = (context.path(&file)?, context.cancelled_by_user());
+            let added = data::add(&context.write()?, &name, &file, &options, &message, &cancel)?;
             for note in &added.notes {
                 context.progress.line(&format!("note: {}", printable(note)));
             }
@@ -116,8 +117,9 @@ pub(crate) fn dispatch(context: &Context, command: DataCommand) -> Result<(), Fa
             })
         }
         DataCommand::Export { version, file } => {
+            let file = context.path(&file)?;
             let version = data::export(&context.read()?, &version.parse()?, &file)?;
-            context.print(&version, |version| format!("wrote {} to {}\n", called(version), file.display()))
+            context.print(&version, |version| format!("wrote {} to {file}\n", called(version)))
         }
     }
 }

@@ -17,10 +17,10 @@ use crate::{
 
 /// Shows a version of a plugin, or a file, for which no project is needed.
 pub(crate) fn inspect(context: &Context, plugin: &str) -> Result<(), Failure> {
-    let path = Path::new(plugin);
-    if path.extension().is_some_and(|ending| ending == "wasm") || path.is_file() {
+    let path = context.path(Path::new(plugin))?;
+    if path.given().extension().is_some_and(|ending| ending == "wasm") || path.at().is_file() {
         let pool = WorkerPool::new(context.worker(), 1, super::trial::cache(context));
-        let (_, record) = code::inspect_with(&pool, &Limits::default(), path)?;
+        let (_, record) = code::inspect_with(&pool, &Limits::default(), &path)?;
         return context.print(&record, |record| described(plugin, record));
     }
     let wanted: VersionRef = plugin.parse()?;

@@ -17,7 +17,7 @@ pub(crate) fn dispatch(context: &Context, command: PluginCommand) -> Result<(), 
             let project = context.write()?;
             let mut paths = Vec::new();
             for file in &files {
-                paths.extend(code::files(file)?);
+                paths.extend(code::files(&context.path(file)?)?);
             }
             if name.is_some() && paths.len() > 1 {
                 return Err(Failure::new(WRONG_INPUT, "--name is for a single file"));
@@ -25,7 +25,7 @@ pub(crate) fn dispatch(context: &Context, command: PluginCommand) -> Result<(), 
             let name = name.map(|name| name.parse()).transpose()?;
             let mut added = Vec::new();
             for path in &paths {
-                context.progress.line(&format!("checking {}", path.display()));
+                context.progress.line(&format!("checking {path}"));
                 added.push(code::add(&project, path, name.as_ref(), &message)?);
             }
             context.print(&added, |added| {

@@ -6,7 +6,7 @@ use serde_json::json;
 use stagewright::{recording, run, runtime::recording::RecordingFile};
 use stagewright_workshop::replay::{Difference, Replay, Replayed};
 
-use super::{Context, cancelled_by_user, trial};
+use super::{Context, trial};
 use crate::{
     failure::{CANNOT, Failure, INTERRUPTED, NOT_VERIFIED, WRONG_INPUT},
     text::printable,
@@ -44,8 +44,8 @@ pub(crate) fn export(
         return Err(Failure::new(WRONG_INPUT, message));
     };
     let bytes = recording::export(&project, &chosen.recording)?;
-    fs::write(file, &bytes)
-        .map_err(|error| Failure::new(CANNOT, format!("cannot write {}: {error}", file.display())))?;
+    let path = context.path(file)?;
+    fs::write(path.at(), &bytes).map_err(|error| Failure::new(CANNOT, format!("cannot write {path}: {error}")))?;
     let told = json!({ "run": record.id, "stage": stage, "step": chosen.title, "file": file, "bytes": bytes.len() });
     context.print(&told, |_| {
         format!(
@@ -64,7 +64,7 @@ pub(crate) fn replay(context: &Context, file: &Path, component: Option<&Path>) -
     let recorded = RecordingFile::decode(&bytes)
         .map_err(|error| Failure::new(WRONG_INPUT, format!("{}: {error}", file.display())))?;
     let component = component.map(trial::read).transpose()?;
-    let cancel = cancelled_by_user();
+    let cancel = context.cancelled_by_user();
     let replay = Replay { worker: context.worker(), cache: trial::cache(context), cancel: &cancel };
     let found = replay.run(&recorded, component).map_err(|error| match cancel.is_cancelled() {
         true => Failure::new(INTERRUPTED, "interrupted"),

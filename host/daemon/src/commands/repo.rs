@@ -4,12 +4,11 @@ use std::{
     fmt::Write,
     fs::File,
     io::{BufReader, BufWriter, Write as _},
-    path::Path,
 };
 
 use serde_json::json;
 use stagewright::{
-    house,
+    GivenPath, house,
     project::STORE_DIRECTORY,
     store::{Actor, REPOSITORIES, Repository, Store, package},
 };
@@ -26,16 +25,17 @@ pub(crate) fn dispatch(context: &Context, command: RepoCommand) -> Result<(), Fa
         RepoCommand::Backup { repository, file } => {
             let project = context.read()?;
             let repository = named(&project.store, &repository)?;
-            let bytes = written(&file, |out| Ok(repository.backup(out)?))?;
+            let path = context.path(&file)?;
+            let bytes = written(&path, |out| Ok(repository.backup(out)?))?;
             context.print(&json!({ "repository": repository.name(), "file": file, "bytes": bytes }), |_| {
                 format!("wrote repository `{}` to {} ({})\n", repository.name(), file.display(), size(bytes))
             })
         }
         RepoCommand::Restore { repository, file } => {
             known(&repository)?;
-            let directory = Store::directory(&context.root.join(STORE_DIRECTORY), &repository);
+            let directory = Store::directory(&context.root().join(STORE_DIRECTORY), &repository);
             let actor = Actor { who: context.surroundings.author.clone(), at_ms: context.surroundings.clock.now_ms() };
-            let restored = Repository::restore(&mut opened(&file)?, &directory, &actor)?;
+            let restored = Repository::restore(&mut opened(&context.path(&file)?)?, &directory, &actor)?;
             context.print(&json!({ "repository": restored.name(), "file": file }), |_| {
                 format!("restored repository `{}` from {}\n", restored.name(), file.display())
             })
@@ -46,7 +46,7 @@ pub(crate) fn dispatch(context: &Context, command: RepoCommand) -> Result<(), Fa
             let version = repository.resolve(&version.parse()?)?;
             let items = closure(&project.store, repository, &version)?;
             let items: Vec<package::Item<'_>> = items.iter().map(Closure::item).collect();
-            written(&file, |out| Ok(package::export(&items, out)?))?;
+            written(&context.path(&file)?, |out| Ok(package::export(&items, out)?))?;
             context.print(&json!({ "version": version, "file": file }), |_| {
                 format!("wrote {}@{} with all that it needs to {}\n", version.name, version.number, file.display())
             })
@@ -54,7 +54,7 @@ pub(crate) fn dispatch(context: &Context, command: RepoCommand) -> Result<(), Fa
         RepoCommand::Import { repository, file } => {
             known(&repository)?;
             let project = context.write()?;
-            let imported = package::import(&project.store, &project.actor(), opened(&file)?)?;
+            let imported = package::import(&project.store, &project.actor(), opened(&context.path(&file)?)?)?;
             let versions: Vec<_> = imported
                 .versions
                 .iter()
@@ -134,19 +134,19 @@ fn named<'a>(store: &'a Store, name: &str) -> Result<&'a Repository, Failure> {
     }
 }
 
-fn opened(file: &Path) -> Result<BufReader<File>, Failure> {
-    let open = File::open(file).map(BufReader::new);
-    open.map_err(|error| Failure::new(WRONG_INPUT, format!("cannot read {}: {error}", file.display())))
+fn opened(file: &GivenPath) -> Result<BufReader<File>, Failure> {
+    let open = File::open(file.at()).map(BufReader::new);
+    open.map_err(|error| Failure::new(WRONG_INPUT, format!("cannot read {file}: {error}")))
 }
 
 /// Writes a file that is complete or not there.
-fn written<T>(file: &Path, write: impl FnOnce(&mut BufWriter<File>) -> Result<T, Failure>) -> Result<T, Failure> {
-    let cannot = |error: std::io::Error| Failure::new(CANNOT, format!("cannot write {}: {error}", file.display()));
-    let temporary = file.with_extension("part");
+fn written<T>(file: &GivenPath, write: impl FnOnce(&mut BufWriter<File>) -> Result<T, Failure>) -> Result<T, Failure> {
+    let cannot = |error: std::io::Error| Failure::new(CANNOT, format!("cannot write {file}: {error}"));
+    let temporary = file.at().with_extension("part");
     let mut out = BufWriter::new(File::create(&temporary).map_err(cannot)?);
     let done = write(&mut out).and_then(|done| {
         out.flush().and_then(|()| out.get_ref().sync_all()).map_err(cannot)?;
-        std::fs::rename(&temporary, file).map_err(cannot)?;
+        std::fs::rename(&temporary, file.at()).map_err(cannot)?;
         Ok(done)
     });
     if done.is_err() {
@@ -157,7 +157,10 @@ fn written<T>(file: &Path, write: impl FnOnce(&mut BufWriter<File>) -> Result<T,
 }
 
 pub(crate) fn fsck(context: &Context) -> Result<(), Failure> {
-    let checks = house::fsck(&context.root, &context.surroundings, &|line| context.progress.line(line))?;
+    let checks = {
+        let (open, progress) = (context.held()?, |line: &str| context.progress.line(line));
+        house::fsck(context.root(), open.as_ref(), &context.surroundings, &progress)?
+    };
     context.print(&checks, |checks| {
         let mut columns =
             Columns::new(&["repository", "chunks", "bytes", "artifacts", "versions", "audit entries", "lost"]);
@@ -213,6 +216,10 @@ pub(crate) fn gc(context: &Context, dry_run: bool) -> Result<(), Failure> {
             0 => String::new(),
             many => format!("{would} {many} runs\n"),
         };
-        format!("{runs}{would}\n{}", columns.text())
+        let held = match swept.under_way {
+            0 => String::new(),
+            many => format!("{many} runs are under way and hold what they use; gc again when they have ended\n"),
+        };
+        format!("{runs}{would}\n{}{held}", columns.text())
     })
 }

@@ -12,17 +12,18 @@ use stagewright::{
 };
 use stagewright_core::record::Status;
 
-use super::{Context, cancelled_by_user, show};
+use super::{Context, show};
 use crate::{
     failure::{CANNOT, Failure, INTERRUPTED, NOT_VERIFIED, STAGE_FAILED, WRONG_INPUT},
     git,
     text::duration,
 };
 
-fn read(path: &Path) -> Result<String, Failure> {
-    std::fs::read_to_string(path).map_err(|error| match error.kind() {
-        std::io::ErrorKind::InvalidData => Failure::new(WRONG_INPUT, format!("{} is not UTF-8 text", path.display())),
-        _ => Failure::new(WRONG_INPUT, format!("cannot read {}: {error}", path.display())),
+fn read(context: &Context, path: &Path) -> Result<String, Failure> {
+    let path = context.path(path)?;
+    std::fs::read_to_string(path.at()).map_err(|error| match error.kind() {
+        std::io::ErrorKind::InvalidData => Failure::new(WRONG_INPUT, format!("{path} is not UTF-8 text")),
+        _ => Failure::new(WRONG_INPUT, format!("cannot read {path}: {error}")),
     })
 }
 
@@ -31,7 +32,7 @@ fn parse(path: &Path, text: &str) -> Result<Pipeline, Failure> {
 }
 
 pub(crate) fn check(context: &Context, path: &Path) -> Result<(), Failure> {
-    let pipeline = parse(path, &read(path)?)?;
+    let pipeline = parse(path, &read(context, path)?)?;
     let project = context.read()?;
     let plan = Plan::new(&pipeline, &project).map_err(stagewright::Error::from)?;
     let stages: Vec<_> = plan
@@ -63,18 +64,18 @@ pub(crate) fn check(context: &Context, path: &Path) -> Result<(), Failure> {
 }
 
 pub(crate) fn run(context: &Context, path: &Path, seed: Option<u64>, fresh: bool, record: bool) -> Result<(), Failure> {
-    let text = read(path)?;
+    let text = read(context, path)?;
     let (shown, version) = (path.display().to_string(), context.surroundings.version.as_str());
-    if !fresh && let Some(run) = memo::unchanged(&context.root, &shown, &text, seed, version) {
+    if !fresh && let Some(run) = memo::unchanged(context.root(), &shown, &text, seed, version) {
         return told(context, &RunOutcome { run, unchanged: true });
     }
-    let cancel = cancelled_by_user();
+    let cancel = context.cancelled_by_user();
     let mut pipeline = parse(path, &text)?;
     pipeline.seed = seed.unwrap_or(pipeline.seed);
     let project = context.write()?;
     let plan = Plan::new(&pipeline, &project).map_err(stagewright::Error::from)?;
     // The state of the work tree belongs to the time when the run began.
-    let asked = std::sync::Mutex::new(git::ask(&context.root));
+    let asked = std::sync::Mutex::new(git::ask(context.root()));
     let git = || {
         let asked = asked.lock().unwrap_or_else(std::sync::PoisonError::into_inner).take();
         asked.and_then(|asked| asked.join().ok().flatten())
@@ -82,7 +83,7 @@ pub(crate) fn run(context: &Context, path: &Path, seed: Option<u64>, fresh: bool
     let options = Options { fresh, record, cancel, watcher: &context.progress as &dyn Watcher, git: &git };
     let outcome = run::run(&project, &plan, &options)?;
     if outcome.run.status == Status::Succeeded && plan.repeatable() {
-        memo::note(&context.root, &shown, &text, seed, version, &outcome.run);
+        memo::note(context.root(), &shown, &text, seed, version, &outcome.run);
     }
     told(context, &outcome)
 }
@@ -120,7 +121,7 @@ fn replayed(verification: &Verification) -> String {
 }
 
 pub(crate) fn verify(context: &Context, wanted: &str) -> Result<(), Failure> {
-    let cancel = cancelled_by_user();
+    let cancel = context.cancelled_by_user();
     let project = context.read()?;
     let run = run::find(&project, wanted)?;
     let watch = |step: &Verified| {

@@ -18,7 +18,6 @@ use super::Context;
 use crate::{
     args::Drawing,
     failure::{Failure, WRONG_INPUT},
-    out,
     text::{Columns, count, duration, number, printable, time},
 };
 
@@ -279,7 +278,7 @@ pub(crate) fn lineage(context: &Context, artifact: &str, up: bool, down: bool, f
     let graph = lineage::lineage(&context.read()?, artifact, direction)?;
     match format {
         Drawing::Tree => context.print(&graph, lineage::Graph::tree),
-        Drawing::Dot => out::text(&graph.dot()),
-        Drawing::Svg => out::text(&graph.svg()),
+        Drawing::Dot => context.text(&graph.dot()),
+        Drawing::Svg => context.text(&graph.svg()),
     }
 }

@@ -8,7 +8,7 @@ use stagewright_workshop::{
     conformance::{Check, Conformance, Error, Kit, Parameters, Verdict},
 };
 
-use super::{Context, cancelled_by_user};
+use super::Context;
 use crate::{
     failure::{CANNOT, Failure, INTERRUPTED, NOT_VERIFIED, WRONG_INPUT},
     surroundings,
@@ -18,7 +18,7 @@ use crate::{
 /// Checks every promise of the contract.
 pub(crate) fn test(context: &Context, file: &Path, with: &[String]) -> Result<(), Failure> {
     let component = read(file)?;
-    let cancel = cancelled_by_user();
+    let cancel = context.cancelled_by_user();
     let kit = Kit { worker: context.worker(), cache: cache(context), parameters: parameters(with)?, cancel: &cancel };
     let mut told = |check: &Check| context.progress.line(&format!("{} {}", title(check), check.result));
     let found = kit.test(&component, &mut told).map_err(|error| match error {
@@ -33,7 +33,7 @@ pub(crate) fn test(context: &Context, file: &Path, with: &[String]) -> Result<()
 /// Measures what it costs.
 pub(crate) fn bench(context: &Context, file: &Path, with: &[String]) -> Result<(), Failure> {
     let component = read(file)?;
-    let cancel = cancelled_by_user();
+    let cancel = context.cancelled_by_user();
     let bench =
         Bench { worker: context.worker(), cache: cache(context), parameters: parameters(with)?, cancel: &cancel };
     let told = |what: &str| context.progress.line(what);

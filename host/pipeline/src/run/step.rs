@@ -22,6 +22,7 @@ use crate::{
     error::{Error, Result},
     execute::{Executor, LocalExecutor, Outputs},
     granted::Keeper,
+    lease::Lease,
     plan::PlannedStage,
     project::Project,
     recording,
@@ -81,6 +82,7 @@ pub(super) struct Steps<'a> {
     pub(super) project: &'a Project,
     pub(super) options: &'a Options<'a>,
     executor: LocalExecutor<'a>,
+    lease: &'a Lease,
     running: Mutex<BTreeSet<Digest>>,
     ended: Condvar,
     /// Keys that this run executed: asked for again, they are known even in a fresh run.
@@ -124,7 +126,7 @@ impl Observer for Watched<'_> {
 }
 
 impl<'a> Steps<'a> {
-    pub(super) fn new(project: &'a Project, options: &'a Options<'a>) -> Self {
+    pub(super) fn new(project: &'a Project, options: &'a Options<'a>, lease: &'a Lease) -> Self {
         let executor = LocalExecutor {
             project,
             pool: &project.pool,
@@ -132,7 +134,8 @@ impl<'a> Steps<'a> {
             answers: None,
             record: options.record,
         };
-        Self { project, options, executor, running: Mutex::default(), ended: Condvar::new(), done: Mutex::default() }
+        let (running, done) = (Mutex::default(), Mutex::default());
+        Self { project, options, executor, lease, running, ended: Condvar::new(), done }
     }
 
     pub(super) fn run(&self, stage: &PlannedStage, title: String, spec: StageSpec) -> Result<StepRun, StepError> {
@@ -142,7 +145,7 @@ impl<'a> Steps<'a> {
         let again = self.done.lock().unwrap_or_else(PoisonError::into_inner).contains(&key);
         let reusable = !self.options.fresh && (stage.cache || spec.grants.is_empty());
         if (reusable || again)
-            && let Some(result) = known(self.project, &key)?
+            && let Some(result) = self.lease.find(|| known(self.project, &key), |found| named(found.as_ref()))?
         {
             return Ok(StepRun { title, key, cached: true, result, recording: None });
         }
@@ -242,6 +245,14 @@ pub(crate) fn known(project: &Project, key: &Digest) -> Result<Option<StageResul
         }
     }
     Ok((result.spec.key() == *key).then_some(result))
+}
+
+/// The artifacts that a result names.
+fn named(result: Option<&StageResult>) -> Vec<Digest> {
+    result
+        .into_iter()
+        .flat_map(|result| result.outputs.values().copied().chain([result.log]).chain(result.granted))
+        .collect()
 }
 
 struct Turn<'s, 'a> {

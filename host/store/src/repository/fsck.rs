@@ -9,7 +9,7 @@ use super::{Access, Hooks, Repository, Shared};
 use crate::{
     Result, StoreError,
     audit::{Actor, bundle::Bundle},
-    index::{Index, digest_at},
+    index::{Index, READER_FOLD_BYTES, digest_at},
     journal::{self, Position},
     pack::{self, Location},
     rows::{self, Layout, Version},
@@ -66,36 +66,66 @@ impl Repository {
             }
             Err(error) => return Err(error),
         };
-        let mut report = Fsck { repository: repository.name().to_owned(), ..Fsck::default() };
-        let shared = &*repository.shared;
-        let checks = [Shared::check_index, Shared::check_chunks, Shared::check_artifacts, Shared::check_versions];
-        for check in checks {
-            match check(shared, &repository, actor, &mut report) {
-                Err(StoreError::Damaged { what, .. }) => report.lost.push(damaged(what)),
-                checked => checked?,
-            }
-        }
-        match Bundle::of(&[&repository]) {
-            Ok(bundle) => report.lost.extend(bundle.verify().problems.into_iter().map(damaged)),
-            Err(error) => report.lost.push(damaged(format!("the audit log cannot be read: {error}"))),
-        }
-        report.audit_entries = repository.audit_len()?;
-        if let Some(head) = repository.audit_head()?
-            && repository.audit_root(head.size).ok() != Some(head.root)
-        {
-            report.lost.push(damaged("the audit log's stored tree does not have its signed root".to_owned()));
-        }
+        let mut report = repository.check(actor)?;
         report.repaired.splice(0..0, repaired.take());
         Ok(report)
     }
+
+    /// The same for a repository that is open. Reading and writing go on beside most of it.
+    ///
+    /// # Errors
+    /// A transaction stays open for too long, or the operating system refuses.
+    pub fn check(&self, actor: &Actor) -> Result<Fsck> {
+        let damaged = |what: String| Problem { what, versions: Vec::new() };
+        let mut report = Fsck { repository: self.name().to_owned(), ..Fsck::default() };
+        let shared = &*self.shared;
+        {
+            // Index and journal are compared while neither changes.
+            let _closed = shared.gate.close().ok_or_else(|| StoreError::Busy(shared.name.clone()))?;
+            if shared.access == Access::Write {
+                self.sync()?;
+            }
+            let checked = shared.check_index(self, actor, &mut report);
+            told(checked, &mut report)?;
+        }
+        // As an open transaction keeps gc away, so does a check.
+        let _open = shared.gate.enter();
+        for check in [Shared::check_chunks, Shared::check_artifacts, Shared::check_versions] {
+            let checked = check(shared, self, actor, &mut report);
+            told(checked, &mut report)?;
+        }
+        match Bundle::of(&[self]) {
+            Ok(bundle) => report.lost.extend(bundle.verify().problems.into_iter().map(damaged)),
+            Err(error) => report.lost.push(damaged(format!("the audit log cannot be read: {error}"))),
+        }
+        report.audit_entries = self.audit_len()?;
+        if let Some(head) = self.audit_head()?
+            && self.audit_root(head.size).ok() != Some(head.root)
+        {
+            report.lost.push(damaged("the audit log's stored tree does not have its signed root".to_owned()));
+        }
+        Ok(report)
+    }
+}
+
+/// Damage is what a check looks for, so that it is no error of the check.
+fn told(checked: Result<()>, report: &mut Fsck) -> Result<()> {
+    match checked {
+        Err(StoreError::Damaged { what, .. }) => report.lost(what),
+        checked => checked?,
+    }
+    Ok(())
 }
 
 impl Shared {
     /// The index must say what the journal says.
     fn check_index(&self, _: &Repository, _: &Actor, report: &mut Fsck) -> Result<()> {
-        let mut truth = Index::in_memory(&self.files, &self.directory, &self.name);
-        let found = journal::replay(&self.files, &self.name, Position::START, |_, rows| {
+        let mut truth = Index::empty_to_read(&self.files, &self.directory, &self.name, READER_FOLD_BYTES);
+        let found = journal::replay(&self.files, &self.name, Position::START, |position, rows| {
             rows.into_iter().for_each(|(key, value)| truth.put(key, value));
+            if truth.is_heavy() {
+                truth.fold(position);
+            }
             Ok(())
         })?;
         let digest = |index: &Index| -> Result<Digest> {
@@ -116,8 +146,11 @@ impl Shared {
         if differs && self.access == Access::Write {
             let mut index = self.index.write().unwrap_or_else(std::sync::PoisonError::into_inner);
             index.discard()?;
-            journal::replay(&self.files, &self.name, Position::START, |_, rows| {
+            journal::replay(&self.files, &self.name, Position::START, |position, rows| {
                 rows.into_iter().for_each(|(key, value)| index.put(key, value));
+                if index.is_heavy() {
+                    index.fold(position);
+                }
                 Ok(())
             })?;
             index.fold(found.end);

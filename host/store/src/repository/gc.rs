@@ -14,7 +14,7 @@ use super::{RESERVE, Repository, Shared, lock};
 use crate::{
     Result, StoreError,
     audit::Actor,
-    index::digest_at,
+    index::{self, digest_at},
     journal::Row,
     pack::{self, Location, Record},
     rows::{self, Layout, Version},
@@ -245,6 +245,9 @@ impl Shared {
                 break;
             }
             self.files.remove_dir_all(&set_aside)?;
+        }
+        for (name, _) in self.files.list(".")?.iter().filter(|(name, _)| index::is_leftover(name)) {
+            self.files.remove(name)?;
         }
         Ok(())
     }
