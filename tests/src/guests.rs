@@ -224,8 +224,23 @@ pub fn model() -> Vec<u8> {
 
 /// A model plugin whose `predict` first does something else.
 pub fn model_that(first: &str) -> Vec<u8> {
-    let core = format!(
+    component(&model_core("", first), "model-plugin")
+}
+
+/// A model plugin that asks for the environment when it predicts, and crashes if it is answered.
+pub fn model_that_asks() -> Vec<u8> {
+    let import = r#"(import "stagewright:stage/environment@0.1.0" "get" (func $get (param i32 i32 i32)))"#;
+    let first = "(call $get (i32.const 2048) (i32.const 5) (i32.const 3200))
+        (if (i32.eqz (i32.load8_u (i32.const 3200))) (then unreachable))";
+    let wit = "package a:b; world asking-model { import stagewright:stage/environment@0.1.0;
+        include stagewright:stage/model-plugin@0.1.0; }";
+    foreign(&model_core(import, first), wit, "asking-model")
+}
+
+fn model_core(imports: &str, first: &str) -> String {
+    format!(
         r#"(module
+            {imports}
             (import "[export]stagewright:stage/predictor@0.1.0" "[resource-new]model" (func $new (param i32) (result i32)))
             {prelude}
             (data (i32.const 2048) "score")
@@ -266,8 +281,7 @@ pub fn model_that(first: &str) -> Vec<u8> {
                 (i32.store (i32.const 3084) (i32.const 1))
                 (i32.const 3072)))"#,
         prelude = prelude(&[2, 3]),
-    );
-    component(&core, "model-plugin")
+    )
 }
 
 /// An evaluator, which asks the model if it is given one. See [`questioner`].

@@ -44,7 +44,12 @@ pub(crate) fn check(context: &Context, path: &Path) -> Result<(), Failure> {
                 Work::Train { candidates, .. } => Some(candidates.len()),
                 _ => None,
             };
-            json!({ "stage": stage.name, "kind": stage.work.kind(), "after": after, "candidates": candidates })
+            let grants: Vec<_> =
+                stage.work.calls().map(|call| &call.grants).filter(|grants| !grants.is_empty()).collect();
+            json!({
+                "stage": stage.name, "kind": stage.work.kind(), "after": after, "candidates": candidates,
+                "grants": grants,
+            })
         })
         .collect();
     context.print(
@@ -57,6 +62,11 @@ pub(crate) fn check(context: &Context, path: &Path) -> Result<(), Failure> {
                 let candidates = said["candidates"].as_u64().filter(|many| *many > 1);
                 let candidates = candidates.map(|many| format!(", {many} candidates")).unwrap_or_default();
                 let _ = writeln!(text, "  {} ({}{candidates}){after}", stage.name, stage.work.kind());
+                let mut granted: Vec<String> = stage.work.calls().map(|call| call.grants.to_string()).collect();
+                granted.dedup();
+                for grants in granted.iter().filter(|grants| !grants.is_empty()) {
+                    let _ = writeln!(text, "    impure: it is granted {grants}");
+                }
             }
             text
         },
@@ -67,7 +77,7 @@ pub(crate) fn run(context: &Context, path: &Path, seed: Option<u64>, fresh: bool
     let text = read(context, path)?;
     let (shown, version) = (path.display().to_string(), context.surroundings.version.as_str());
     if !fresh && let Some(run) = memo::unchanged(context.root(), &shown, &text, seed, version) {
-        return told(context, &RunOutcome { run, unchanged: true });
+        return told(context, &RunOutcome { run, unchanged: true }, record);
     }
     let cancel = context.cancelled_by_user();
     let mut pipeline = parse(path, &text)?;
@@ -85,11 +95,15 @@ pub(crate) fn run(context: &Context, path: &Path, seed: Option<u64>, fresh: bool
     if outcome.run.status == Status::Succeeded && plan.repeatable() {
         memo::note(context.root(), &shown, &text, seed, version, &outcome.run);
     }
-    told(context, &outcome)
+    told(context, &outcome, record)
 }
 
-fn told(context: &Context, outcome: &RunOutcome) -> Result<(), Failure> {
+fn told(context: &Context, outcome: &RunOutcome, record: bool) -> Result<(), Failure> {
     let run = &outcome.run;
+    let recorded = run.steps().any(|(_, step)| step.recording.is_some());
+    if record && (outcome.unchanged || !recorded && run.stages.iter().all(|stage| stage.failed.is_none())) {
+        context.progress.line("nothing had to run, so nothing was recorded; with --fresh every stage runs");
+    }
     context.print(outcome, |outcome| match outcome.unchanged {
         true => format!("nothing has changed since run {}\n{}", run.id, show::summary(run)),
         false => {

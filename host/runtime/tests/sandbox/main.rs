@@ -10,6 +10,7 @@ mod guests;
 
 mod bad;
 mod good;
+mod grants;
 mod kinds;
 mod scene;
 mod served;
@@ -27,7 +28,8 @@ fn main() -> std::process::ExitCode {
         };
     }
     let stories =
-        [good::STORIES, kinds::STORIES, served::STORIES, wasi::STORIES, bad::STORIES, world::STORIES].concat();
+        [good::STORIES, kinds::STORIES, grants::STORIES, served::STORIES, wasi::STORIES, bad::STORIES, world::STORIES]
+            .concat();
     if arguments.any(|argument| argument == "--list") || filter == "--list" {
         stories.iter().for_each(|(name, _)| println!("{name}: test"));
         return std::process::ExitCode::SUCCESS;

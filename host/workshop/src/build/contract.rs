@@ -51,3 +51,21 @@ impl Contract {
             .map_err(|error| BuildError::Contract(format!("{error:#}")))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_world_imports_what_its_plugin_asks_for_and_no_more() {
+        let imports = |asks: &[Capability]| {
+            let contract = Contract::of(PluginKind::Validator, asks).unwrap();
+            let world = &contract.types.worlds[contract.world];
+            let imports: Vec<String> = world.imports.keys().map(|key| contract.types.name_world_key(key)).collect();
+            Capability::asked_by(&imports).into_iter().collect::<Vec<_>>()
+        };
+        assert_eq!(imports(&[]), []);
+        assert_eq!(imports(&[Capability::Http, Capability::WallClock]), [Capability::Http, Capability::WallClock]);
+        assert_eq!(imports(&Capability::ALL), Capability::ALL);
+    }
+}
