@@ -346,8 +346,8 @@ impl datasets::HostWriter for State {
                 let rows = Batch::from(rows);
                 let noted = self.session.record.then(|| recording::batch(&rows));
                 let written = writer.sink.write(rows);
-                let name = writer.name.clone();
                 if let Some(rows) = noted {
+                    let name = writer.name.clone();
                     self.note("writer.write", || json!({ "writer": name, "rows": rows }), || Value::Null);
                 }
                 written.map_err(|error| stage_error(&format!("{what} could not be kept"), error))

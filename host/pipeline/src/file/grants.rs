@@ -150,7 +150,6 @@ pub(super) fn truth(file: &mut Source, node: &Node, what: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use crate::file::Settings;
 
     #[test]
