@@ -85,24 +85,28 @@ fn commands_that_change_do_and_say_the_same_as_without_the_daemon() {
             "data export adult@golden elsewhere/out.csv",
             "run pipelines/income.toml",
             "verify",
+            "audit export audit.json",
             "data delete adult@1 -m gone --derived",
-            "gc",
             "data log adult",
             "repo lock data",
             "data tag adult@2 silver",
             "repo unlock data",
-            "repo backup models models.backup",
             "repo export models income@latest income.package",
-            "audit export audit.json",
+            "gc",
+            "repo backup models models.backup",
             "fsck",
         ];
-        lines
-            .iter()
-            .map(|line| {
-                let said = lab.run(&words(line));
-                format!("{line}\n{:?}\n{}{}", said.code, said.shown(), said.refusal())
-            })
-            .collect()
+        let told = |line: &&str| {
+            let said = lab.run(&words(line));
+            // Stages end in any order; how much lies in which pack is the process's affair.
+            let (refusal, has_sizes) =
+                (said.refusal(), ["gc", "fsck", "repo backup"].iter().any(|it| line.starts_with(it)));
+            let mut lines: Vec<&str> = refusal.lines().collect();
+            lines.sort_unstable();
+            let shown = if has_sizes { String::new() } else { said.shown() };
+            format!("{line}\n{}\n{shown}", lines.join("\n"))
+        };
+        lines.iter().map(told).collect()
     };
     let (alone, served) = (Lab::census(), Lab::census());
     let without = story(&alone);
@@ -139,7 +143,8 @@ fn paths_begin_where_the_client_is_and_the_author_is_the_clients() {
 
 #[test]
 fn the_socket_is_its_owners_alone_and_goes_with_the_daemon() {
-    let lab = Lab::census();
+    let lab = Lab::empty();
+    lab.ok(&["init"]);
     let daemon = lab.serve();
     let mode = |path: &str| fs::metadata(lab.file(path)).expect("it is there").permissions().mode() & 0o777;
     assert_eq!((mode(SOCKET), mode(".stagewright")), (0o600, 0o700));
@@ -150,7 +155,7 @@ fn the_socket_is_its_owners_alone_and_goes_with_the_daemon() {
     daemon.signal("INT");
     assert_eq!(daemon.ended(), Some(0));
     assert!(!lab.file(SOCKET).exists());
-    lab.ok(&["data", "tag", "adult@1", "later"]);
+    lab.ok(&["repo", "lock", "data"]);
 }
 
 #[test]
@@ -227,7 +232,7 @@ fn commands_of_many_clients_go_on_beside_a_run_and_each_other() {
         fs::read_to_string(lab.file("pipelines/income.toml"))
             .unwrap()
             .replace("rounds = [100000]", "rounds = [5]")
-            .replace("adult-income", "quick"),
+            .replacen("income", "quick", 1),
     );
     let mut slow = lab.start(&["run", "pipelines/income.toml"]);
     wait_for(&mut slow, "features");
@@ -261,11 +266,13 @@ fn commands_of_many_clients_go_on_beside_a_run_and_each_other() {
 #[test]
 fn gc_beside_a_run_leaves_alone_what_the_run_uses_and_makes() {
     let lab = Lab::census();
-    lab.ok(&["run", "pipelines/income.toml"]);
-    // Nothing but the run under way needs what the first run made.
     lab.replace("stagewright.toml", "# [keep] ", "[keep] ");
-    lab.replace("stagewright.toml", "# runs = 100", "runs = 0");
-    lab.replace("pipelines/income.toml", "rounds = [10, 20]", "rounds = [10, 400]");
+    lab.replace("stagewright.toml", "# runs = 100", "runs = 1");
+    lab.ok(&["run", "pipelines/income.toml"]);
+    lab.replace("pipelines/income.toml", "rounds = [10, 20]", "rounds = [10]");
+    lab.ok(&["run", "pipelines/income.toml"]);
+    // Nothing but the run under way needs what only the first run made.
+    lab.replace("pipelines/income.toml", "rounds = [10]", "rounds = [20, 400]");
     let _daemon = lab.serve();
     let mut run = lab.start(&["run", "pipelines/income.toml"]);
     wait_for(&mut run, "features");
@@ -275,7 +282,7 @@ fn gc_beside_a_run_leaves_alone_what_the_run_uses_and_makes() {
     }
     assert_eq!(lab.end(run).code, Some(0));
     assert!(held, "no gc met the run");
-    lab.ok(&["model", "show", "income"]);
+    lab.ok(&["verify"]);
     lab.ok(&["fsck"]);
 }
 

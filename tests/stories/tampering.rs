@@ -95,3 +95,57 @@ fn an_untouched_run_verifies_even_after_a_plugin_got_a_new_version() {
     lab.ok(&["plugin", "add", "--name", "split", split.to_str().unwrap()]);
     lab.ok(&["verify", "latest"]);
 }
+
+#[test]
+fn an_exported_log_is_checked_anywhere_and_every_edit_of_it_is_found() {
+    let lab = Lab::empty();
+    lab.ok(&["init"]);
+    lab.write("rows.csv", "a,b\n1,2\n");
+    lab.ok(&["data", "add", "rows", "rows.csv", "-m", "the first"]);
+    lab.ok(&["data", "tag", "rows@1", "checked"]);
+    lab.ok(&["audit", "export", "audit.json"]);
+    let elsewhere = Lab::empty();
+    let whole = fs::read_to_string(lab.file("audit.json")).expect("the export is there");
+    elsewhere.write("audit.json", &whole);
+    elsewhere.ok(&["audit", "verify", "audit.json"]);
+
+    let edited = |what: &str, change: &dyn Fn(&mut serde_json::Value)| {
+        let mut bundle: serde_json::Value = serde_json::from_str(&whole).expect("the export is JSON");
+        change(&mut bundle);
+        elsewhere.write("edited.json", bundle.to_string());
+        let said = elsewhere.run(&["audit", "verify", "edited.json"]);
+        assert_eq!(said.code, Some(4), "{what}: {}{}", said.out, said.err);
+        said.err
+    };
+    let entry = |bundle: &mut serde_json::Value, at: usize| bundle["logs"][0]["entries"][at].take();
+    let changed = edited("a changed entry", &|bundle| bundle["logs"][0]["entries"][1]["who"] = "eve".into());
+    assert!(changed.contains("entry 2 does not follow from entry 1"), "{changed}");
+    let removed = edited("a removed entry", &|bundle| {
+        bundle["logs"][0]["entries"].as_array_mut().expect("a list").remove(1);
+    });
+    assert!(removed.contains("entry 1 says that it is entry 2"), "{removed}");
+    let swapped = edited("two entries in another order", &|bundle| {
+        let (one, two) = (entry(bundle, 1), entry(bundle, 2));
+        (bundle["logs"][0]["entries"][1], bundle["logs"][0]["entries"][2]) = (two, one);
+    });
+    assert!(swapped.contains("out of order"), "{swapped}");
+    let cut = edited("the newest entry removed", &|bundle| {
+        bundle["logs"][0]["entries"].as_array_mut().expect("a list").pop();
+    });
+    assert!(cut.contains("the signed head speaks of"), "{cut}");
+    let gone = edited("a whole log removed", &|bundle| {
+        bundle["logs"].as_array_mut().expect("a list").remove(2);
+    });
+    assert!(gone.contains("the log of repository `models` is missing"), "{gone}");
+    let renamed = edited("two logs that changed their names", &|bundle| {
+        bundle["logs"][0]["repository"] = "models".into();
+        bundle["logs"][2]["repository"] = "data".into();
+    });
+    assert!(renamed.contains("its first entry is that of repository"), "{renamed}");
+    let added = edited("a field that no hash covers", &|bundle| {
+        bundle["logs"][0]["entries"][1]["approved"] = true.into();
+    });
+    assert!(added.contains("the file was edited"), "{added}");
+    elsewhere.write("edited.json", whole.replacen("\"who\"", "\"who\": \"eve\", \"who\"", 1));
+    assert_ne!(elsewhere.run(&["audit", "verify", "edited.json"]).code, Some(0), "a key that is there twice");
+}

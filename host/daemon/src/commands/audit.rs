@@ -70,11 +70,10 @@ pub(crate) fn dispatch(context: &Context, command: AuditCommand) -> Result<(), F
             })
         }
         AuditCommand::Verify { file } => {
-            let bundle = match &file {
-                Some(file) => Bundle::read(&read(&context.path(file)?)?)?,
-                None => Bundle::of(&context.read()?.store.repositories()?)?,
+            let verdict = match &file {
+                Some(file) => Bundle::verify_file(&read(&context.path(file)?)?)?,
+                None => Bundle::of(&context.read()?.store.repositories()?)?.verify(),
             };
-            let verdict = bundle.verify();
             context.print(&verdict, verdict_text)?;
             match verdict.problems.first() {
                 None => Ok(()),

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use stagewright_core::{Digest, canonical};
 
 use super::{Entry, SignedHead, merkle};
-use crate::{Repository, Result, StoreError};
+use crate::{REPOSITORIES, Repository, Result, StoreError};
 
 /// The log of one repository.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -58,11 +58,13 @@ impl Bundle {
     /// A log cannot be read.
     pub fn of(repositories: &[&Repository]) -> Result<Self> {
         let logs = repositories.iter().map(|repository| {
-            let entries: Result<Vec<_>> = (0..repository.audit_len()?).map(|at| repository.audit_entry(at)).collect();
+            // A commit may come in between: the head then speaks of more.
+            let len = repository.audit_len()?;
             let head = repository.audit_head()?.ok_or_else(|| StoreError::Damaged {
                 repository: repository.name().to_owned(),
                 what: "the audit log has no signed head".to_owned(),
             })?;
+            let entries: Result<Vec<_>> = (0..len.max(head.size)).map(|at| repository.audit_entry(at)).collect();
             Ok(Log { repository: repository.name().to_owned(), entries: entries?, head })
         });
         Ok(Self { format: Self::FORMAT.to_owned(), logs: logs.collect::<Result<_>>()? })
@@ -79,6 +81,31 @@ impl Bundle {
             true => Ok(bundle),
             false => Err(StoreError::Invalid(format!("this is not a `{}` but a `{}`", Self::FORMAT, bundle.format))),
         }
+    }
+
+    /// Checks a file: every hash and signature, that each repository's log is there, and that nothing stands in the file
+    /// that is not in the bundle. Needs nothing but the bytes.
+    ///
+    /// # Errors
+    /// The bytes are no bundle.
+    pub fn verify_file(bytes: &[u8]) -> Result<Verdict> {
+        let bundle = Self::read(bytes)?;
+        let mut verdict = bundle.verify();
+        for name in REPOSITORIES {
+            match bundle.logs.iter().filter(|log| log.repository == name).count() {
+                0 => verdict.problems.push(format!("the log of repository `{name}` is missing")),
+                1 => {}
+                many => verdict.problems.push(format!("there are {many} logs of repository `{name}`")),
+            }
+        }
+        for log in bundle.logs.iter().filter(|log| !REPOSITORIES.contains(&log.repository.as_str())) {
+            verdict.problems.push(format!("there is a log of a repository `{}`, which no store has", log.repository));
+        }
+        // What is not part of the bundle is covered by no hash.
+        if verdict.problems.is_empty() && !serde_json::to_vec(&bundle).is_ok_and(|written| written == bytes) {
+            verdict.problems.push("the file was edited: it holds more than the bundle, or in another form".to_owned());
+        }
+        Ok(verdict)
     }
 
     /// Checks every hash and signature. Needs nothing but the bundle.
@@ -110,6 +137,13 @@ fn check(log: &Log, verdict: &mut Verdict) {
         }
         previous = entry.hash();
         leaves.push(previous);
+    }
+    // The first entry is the repository's own word on whose log this is.
+    let made = log.entries.first().and_then(|entry| entry.changes.first());
+    if let Some(made) = made.filter(|made| made["action"] == "create-repository")
+        && (made["repository"] != **name || made["key"] != log.head.key)
+    {
+        problem(format!("its first entry is that of repository {} with the key {}", made["repository"], made["key"]));
     }
     let size = leaves.len() as u64;
     if log.head.size != size {

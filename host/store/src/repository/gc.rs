@@ -3,6 +3,9 @@
 //! Needed are: versions and what they refer to, pins, what the caller names, and whatever was stored within the grace
 //! period (a run may be about to refer to it). What is live in a pack that is mostly dead moves to a new pack; the
 //! commit that says so is durable before the old pack goes, so a crash leaves at most a pack that the next gc removes.
+//!
+//! Where a version was deleted, its bytes are to be gone, not just unreachable: then every pack with something dead in
+//! it is rewritten. A file says so until that is done, so that the gc after a crash goes on with it.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -17,11 +20,14 @@ use crate::{
     index::{self, digest_at},
     journal::Row,
     pack::{self, Location, Record},
-    rows::{self, Layout, Version},
+    rows::{self, Layout, Tombstone, Version},
 };
 
 /// A pack with less than this share of live bytes, in per cent, is rewritten.
 const REWRITE_BELOW: u64 = 70;
+
+/// The file that is there while bytes of deleted versions may still lie in packs.
+const ERASING: &str = "erasing";
 
 /// What gc is to keep.
 #[derive(Clone, Debug, Default)]
@@ -113,6 +119,9 @@ impl Repository {
             removed.push((rows::key(rows::REFERENCES, &[digest.as_bytes()]), None));
         }
         removed.extend(dead_chunks.iter().map(|digest| (rows::key(rows::CHUNK, &[digest.as_bytes()]), None)));
+        if shared.has_deleted(&marked.dead_artifacts)? {
+            shared.files.replace(ERASING, b"")?;
+        }
         if !removed.is_empty() {
             let change = json!({
                 "action": "gc", "artifacts": marked.dead_artifacts.len(), "chunks": dead_chunks.len(),
@@ -220,24 +229,41 @@ impl Shared {
         Ok(Marked { dead_artifacts, live_chunks })
     }
 
-    /// Removes packs without live chunks, and rewrites those with few.
+    /// Whether some of these artifacts were versions that were deleted.
+    fn has_deleted(&self, dead: &BTreeSet<Digest>) -> Result<bool> {
+        let mut found = false;
+        self.each(&[rows::TOMBSTONE], &mut |_, value| {
+            let tombstone: Tombstone = canonical::from_slice(value).map_err(|_| self.damaged("a tombstone's row"))?;
+            found |= dead.contains(&tombstone.version.digest);
+            Ok(())
+        })?;
+        Ok(found)
+    }
+
+    /// Removes packs without live chunks, and rewrites those with few, or with anything dead while something is erased.
     fn sweep(&self, actor: &Actor, mut live: BTreeMap<u32, Vec<(Digest, Location)>>) -> Result<()> {
-        let mut mostly_dead = Vec::new();
+        let erasing = self.files.exists(ERASING);
+        let mut erased = erasing;
+        let mut rewritten = Vec::new();
         for (number, len) in pack::list(&self.files)? {
             let bytes: u64 = live.get(&number).iter().flat_map(|chunks| *chunks).map(|(_, at)| at.footprint()).sum();
             match bytes {
                 0 => self.files.remove(&pack::path(number))?,
-                _ if bytes * 100 < len * REWRITE_BELOW => mostly_dead.push(number),
+                _ if bytes * 100 < len * REWRITE_BELOW || (erasing && bytes < len) => rewritten.push(number),
                 _ => (),
             }
         }
-        for number in mostly_dead {
+        for number in rewritten {
             if self.check_space(RESERVE).is_err() {
+                erased = false;
                 break;
             }
-            self.rewrite(actor, number, live.remove(&number).unwrap_or_default())?;
+            erased &= self.rewrite(actor, number, live.remove(&number).unwrap_or_default())?;
         }
         self.files.sync_dir("packs")?;
+        if erased {
+            self.files.remove(ERASING)?;
+        }
         self.packs.forget();
         for number in 1..1000 {
             let set_aside = format!("sled.bad-{number}");
@@ -252,11 +278,12 @@ impl Shared {
         Ok(())
     }
 
-    fn rewrite(&self, actor: &Actor, number: u32, chunks: Vec<(Digest, Location)>) -> Result<()> {
+    /// Moves what is live in a pack elsewhere and removes the pack. False where something in it is damaged.
+    fn rewrite(&self, actor: &Actor, number: u32, chunks: Vec<(Digest, Location)>) -> Result<bool> {
         let mut moved = Vec::with_capacity(chunks.len());
         for (digest, location) in chunks {
             // A damaged chunk keeps its pack: it is not for gc to make a loss final.
-            let Ok(bytes) = self.packs.read(&digest, location) else { return Ok(()) };
+            let Ok(bytes) = self.packs.read(&digest, location) else { return Ok(false) };
             let appended = lock(&self.writer).packs.append(&Record::hashed(digest, &bytes));
             let location = appended.map_err(|error| self.poison(error))?;
             moved.push((rows::key(rows::CHUNK, &[digest.as_bytes()]), Some(location.to_bytes().to_vec())));
@@ -266,7 +293,8 @@ impl Shared {
             Ok(())
         })?;
         self.sync(commit)?;
-        self.files.remove(&pack::path(number))
+        self.files.remove(&pack::path(number))?;
+        Ok(true)
     }
 }
 

@@ -55,6 +55,33 @@ fn gc_gives_back_the_space_of_what_was_deleted_and_keeps_the_rest() {
 }
 
 #[test]
+fn a_deleted_version_leaves_the_packs_even_where_nearly_all_else_in_them_is_live() {
+    let (_temporary, directory) = made();
+    let repository = open(&directory);
+    let secret = noise(7, 3000);
+    put_version(&repository, "secret", &secret).unwrap();
+    for seed in 100..140 {
+        put_version(&repository, "other", &noise(seed, 3000)).unwrap();
+    }
+    let is_there = || {
+        let packs =
+            fs::read_dir(directory.join("packs")).unwrap().map(|entry| fs::read(entry.unwrap().path()).unwrap());
+        packs.into_iter().any(|pack| pack.windows(100).any(|window| window == &secret[1000..1100]))
+    };
+    assert!(is_there());
+    let version = repository.resolve(&"secret".parse().unwrap()).unwrap();
+    let mut transaction = repository.begin(&actor()).unwrap();
+    transaction.delete_version(&version, "asked for");
+    transaction.commit().unwrap();
+    repository.gc(&actor(), &Collection::default()).unwrap();
+    assert!(!is_there());
+    assert!(!directory.join("erasing").exists());
+    assert_eq!(seen(&repository).len(), 40);
+    drop(repository);
+    fsck_is_clean(&directory);
+}
+
+#[test]
 fn gc_spares_what_is_young_pinned_tagged_or_named_by_its_caller() {
     let (_temporary, directory) = made();
     let repository = open(&directory);
