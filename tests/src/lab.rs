@@ -5,6 +5,7 @@
 use std::{
     fs,
     io::{BufRead as _, BufReader, Read as _},
+    os::unix::process::CommandExt as _,
     path::{Path, PathBuf},
     process::{Child, Command, ExitStatus, Output, Stdio},
     sync::OnceLock,
@@ -114,9 +115,10 @@ impl Lab {
         serde_json::from_str(&said.out).unwrap_or_else(|error| panic!("{error} in {}", said.out))
     }
 
-    /// Starts a command and leaves it running.
+    /// Starts a command, with a process group of its own as a shell gives it, and leaves it running.
     pub fn start(&self, arguments: &[&str]) -> Child {
         let mut command = self.command(arguments);
+        command.process_group(0);
         command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("stagewright starts")
     }
 
@@ -278,4 +280,10 @@ fn copy(from: &Path, to: &Path) {
             fs::copy(entry.path(), target).expect("the file can be copied");
         }
     }
+}
+
+/// Sends what Ctrl-C sends on a terminal: an interrupt to the program and to all that it started.
+pub fn interrupt(child: &Child) {
+    let status = Command::new("kill").args(["-INT", "--", &format!("-{}", child.id())]).status();
+    assert!(status.expect("kill runs").success(), "the process is still there");
 }

@@ -5,7 +5,7 @@ use std::{
     process::Child,
 };
 
-use stagewright_tests::{Lab, signal};
+use stagewright_tests::{Lab, interrupt, signal};
 
 /// A project whose training takes minutes.
 pub(crate) fn slow_lab() -> Lab {
@@ -34,7 +34,7 @@ fn an_interrupted_run_leaves_the_store_whole_and_goes_on_from_its_finished_stage
     let lab = slow_lab();
     let mut child = lab.start(&["run", "pipelines/income.toml"]);
     wait_for(&mut child, "train");
-    signal(&child, "INT");
+    interrupt(&child);
     let said = lab.end(child);
     assert_eq!(said.code, Some(130), "{}{}", said.out, said.err);
     lab.ok(&["fsck"]);

@@ -106,9 +106,9 @@ fn where_json_is_asked_for_a_failure_is_a_line_of_it_on_standard_error() {
     assert_eq!((&problem["line"], &problem["column"]), (&3.into(), &1.into()), "{wrong}");
     assert!(problem["hint"].as_str().expect("a hint").contains("seed"), "{wrong}");
 
-    let unknown = error(&["rn", "--json"]);
+    let unknown = error(&["chek", "--json"]);
     assert_eq!(
         (unknown["message"].as_str(), &unknown["exit_code"]),
-        (Some("unrecognized subcommand 'rn'; tip: a similar subcommand exists: 'run'"), &2.into())
+        (Some("unrecognized subcommand 'chek'; tip: a similar subcommand exists: 'check'"), &2.into())
     );
 }

@@ -73,7 +73,7 @@ pub(crate) fn without_usage(said: &str) -> String {
     let said = said.strip_prefix("error: ").unwrap_or(said);
     let lines = said.lines().map(str::trim).take_while(|line| !line.starts_with("Usage:"));
     let lines: Vec<&str> = lines.filter(|line| !line.is_empty() && !line.starts_with("For more information")).collect();
-    lines.join("; ")
+    lines.join("; ").replace(":; ", ": ")
 }
 
 fn of_store(error: &StoreError) -> u8 {

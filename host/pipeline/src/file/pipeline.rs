@@ -9,7 +9,7 @@ use std::{
 };
 
 use serde_json::Value;
-use stagewright_core::{Name, StageKind, VersionRef, stage::Profile};
+use stagewright_core::{Name, StageKind, VersionRef, name::nearest, stage::Profile};
 
 use super::{
     grants::{StageGrants, truth},
@@ -205,8 +205,18 @@ impl Stage {
         let entries = node.table(file, &what)?;
         let mut kinds = entries.iter().filter(|(key, _)| KINDS.contains(&key.value.as_str()));
         let Some((kind_key, plugins)) = kinds.next() else {
-            let hint = format!("say what runs, for example: preprocessor = \"split\" (one of {})", KINDS.join(", "));
-            file.problem(&name.at, format!("{what} names no plugin"), Some(hint));
+            // A kind that is spelt wrongly is told where it stands.
+            match entries.iter().find_map(|(key, _)| Some((key, nearest(&key.value, KINDS.iter().copied())?))) {
+                Some((key, kind)) => {
+                    let message = format!("unknown key `{}` in {what}", key.value);
+                    file.problem(&key.at, message, Some(format!("did you mean `{kind}`?")));
+                }
+                None => {
+                    let kinds = KINDS.join(", ");
+                    let hint = format!("say what runs, for example: preprocessor = \"split\" (one of {kinds})");
+                    file.problem(&name.at, format!("{what} names no plugin"), Some(hint));
+                }
+            }
             return None;
         };
         if let Some((second, _)) = kinds.next() {
@@ -397,6 +407,15 @@ mod tests {
         assert_eq!(
             problems("[pipelin]\nname = \"p\"\n").lines().next().unwrap(),
             "p.toml:1:1: the section [pipeline] is missing"
+        );
+    }
+
+    #[test]
+    fn a_kind_that_is_spelt_wrongly_is_told_where_it_stands() {
+        let text = "[pipeline]\nname = \"p\"\n[stage.split]\ninput = \"data.x\"\npreprocesor = \"split\"\n";
+        assert_eq!(
+            problems(text),
+            "p.toml:5:1: unknown key `preprocesor` in [stage.split]\n  hint: did you mean `preprocessor`?"
         );
     }
 

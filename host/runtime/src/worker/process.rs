@@ -3,7 +3,7 @@
 use std::{
     ffi::OsString,
     io::{self, Read, Write},
-    os::fd::AsFd,
+    os::{fd::AsFd, unix::process::CommandExt as _},
     process::{Child, ChildStdin, ChildStdout, Command, Stdio},
     time::{Duration, Instant},
 };
@@ -11,6 +11,7 @@ use std::{
 use rustix::{
     event::{PollFd, PollFlags, Timespec, poll},
     fs::{OFlags, fcntl_getfl, fcntl_setfl},
+    process::{Pid, WaitOptions},
 };
 use serde::Serialize;
 
@@ -70,6 +71,8 @@ impl Process {
         // Its guests see no environment; neither does the process need one.
         command.env_clear();
         command.envs(ENVIRONMENT);
+        // A terminal's Ctrl-C goes to the whole group: the parent decides what becomes of its workers.
+        command.process_group(0);
         let mut child = command.spawn().map_err(no_worker)?;
         let (input, output) = child
             .stdin
@@ -126,7 +129,15 @@ impl Drop for Process {
     fn drop(&mut self) {
         // It may have ended by itself; then there is nothing to kill, and only its remains to collect.
         let _ = self.child.kill();
-        let _ = self.child.wait();
+        if !matches!(self.child.try_wait(), Ok(None)) {
+            return;
+        }
+        // The system takes milliseconds to take a large process apart; nobody has to wait for that.
+        let pid = Pid::from_child(&self.child);
+        let collect = move || rustix::process::waitpid(Some(pid), WaitOptions::empty());
+        if std::thread::Builder::new().spawn(collect).is_err() {
+            let _ = self.child.wait();
+        }
     }
 }
 

@@ -208,11 +208,13 @@ fn named(learned: &Learned<'_>) -> Result<String, Broken> {
         let Some(prediction) = output.index_of("prediction").and_then(|at| output.fields().get(at)) else {
             return Err(Broken::because("a predictor returns a column `prediction`"));
         };
-        let score = output.index_of("score").and_then(|at| output.fields().get(at));
-        if score.is_some_and(|score| score.column_type != ColumnType::Float64) {
-            return Err(Broken::because("`score` is a float64"));
+        // One of the positive class, or one of each of several classes.
+        let is_score = |name: &str| name == "score" || name.starts_with("score-");
+        let scores: Vec<_> = output.fields().iter().filter(|field| is_score(&field.name)).collect();
+        if let Some(score) = scores.iter().find(|score| score.column_type != ColumnType::Float64) {
+            return Err(Broken::because(format!("`{}` is a float64", score.name)));
         }
-        if score.is_none() && prediction.column_type != ColumnType::Float64 {
+        if scores.is_empty() && prediction.column_type != ColumnType::Float64 {
             return Err(Broken::because(
                 "a regression's `prediction` is a float64, and a classifier has a `score` too",
             ));
@@ -224,8 +226,11 @@ fn named(learned: &Learned<'_>) -> Result<String, Broken> {
                 .and_then(|value| value.parse::<f64>().ok())
                 .is_some_and(|value| !(0.0..=1.0).contains(&value))
         };
-        if let Some(Some(score)) = frame.column("score").map(|scores| scores.shown()).iter().flatten().find(outside) {
-            return Err(Broken::because(format!("a score of {score} is no probability")));
+        for field in &scores {
+            let shown = frame.column(&field.name).map(|scores| scores.shown());
+            if let Some(Some(score)) = shown.iter().flatten().find(outside) {
+                return Err(Broken::because(format!("a score of {score} is no probability")));
+            }
         }
     }
     Ok(format!("reads {}, returns {}", input.len(), output.len()))
