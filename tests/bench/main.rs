@@ -1,4 +1,4 @@
-//! Measurements of the whole program, as ratios: `cargo bench --package stagewright-tests [lifecycle|sandbox|languages|demo]`.
+//! Measurements of the whole program, as ratios: `cargo bench --package stagewright-tests [lifecycle|sandbox|languages|demo|serving]`.
 //!
 //! Build first (`cargo xtask plugins`, `cargo build --release --package stagewright-daemon`). Absolute figures depend
 //! on the machine; what is compared is measured in the same minute on the same one.
@@ -9,6 +9,7 @@ mod demo;
 mod languages;
 mod lifecycle;
 mod sandbox;
+mod serving;
 
 use std::time::Instant;
 
@@ -22,8 +23,13 @@ fn main() {
         return sandbox::train_natively(plugin);
     }
     let wanted: Vec<String> = std::env::args().skip(1).filter(|argument| !argument.starts_with('-')).collect();
-    let benches: [(&str, fn()); 4] =
-        [("lifecycle", lifecycle::run), ("sandbox", sandbox::run), ("languages", languages::run), ("demo", demo::run)];
+    let benches: [(&str, fn()); 5] = [
+        ("lifecycle", lifecycle::run),
+        ("sandbox", sandbox::run),
+        ("languages", languages::run),
+        ("demo", demo::run),
+        ("serving", serving::run),
+    ];
     for (name, bench) in benches {
         if wanted.is_empty() || wanted.iter().any(|wanted| wanted == name) {
             println!("== {name}");

@@ -16,7 +16,7 @@ const COLUMNS: usize = 30;
 const TAX: f64 = 1.3;
 
 pub(crate) fn run() {
-    let (columns, label) = rows();
+    let (columns, label) = rows(ROWS);
     let lab = Lab::empty();
     lab.ok(&["init"]);
     lab.write("rows.csv", csv(&columns, &label));
@@ -40,7 +40,7 @@ pub(crate) fn run() {
 
 /// Trains natively, in this process, and prints the milliseconds that it took.
 pub(crate) fn train_natively(plugin: &str) {
-    let (columns, label) = rows();
+    let (columns, label) = rows(ROWS);
     let table = table(columns, &label);
     let milliseconds = match plugin {
         "logistic-regression" => train::<Logistic>(table),
@@ -97,14 +97,14 @@ fn native(plugin: &str) -> f64 {
 }
 
 /// Rows from a fixed generator: columns in (-1, 1), and a label that depends on some of them, with noise.
-fn rows() -> (Vec<Vec<f64>>, Vec<bool>) {
+pub(crate) fn rows(count: usize) -> (Vec<Vec<f64>>, Vec<bool>) {
     let mut state = 1_u64;
     let mut draw = || {
         state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         (state >> 11) as f64 / (1_u64 << 52) as f64 - 1.0
     };
-    let columns: Vec<Vec<f64>> = (0..COLUMNS).map(|_| (0..ROWS).map(|_| draw()).collect()).collect();
-    let label = (0..ROWS)
+    let columns: Vec<Vec<f64>> = (0..COLUMNS).map(|_| (0..count).map(|_| draw()).collect()).collect();
+    let label = (0..count)
         .map(|row| {
             let linear: f64 = (0..10).map(|column| columns[column][row] * (1.0 - 0.15 * column as f64)).sum();
             linear + columns[10][row] * columns[11][row] + draw() > 0.0
@@ -117,7 +117,7 @@ fn word(label: bool) -> &'static str {
     if label { "yes" } else { "no" }
 }
 
-fn csv(columns: &[Vec<f64>], label: &[bool]) -> String {
+pub(crate) fn csv(columns: &[Vec<f64>], label: &[bool]) -> String {
     let mut text: String = (0..COLUMNS).map(|column| format!("x{column},")).collect();
     text.push_str("label\n");
     for (row, label) in label.iter().enumerate() {

@@ -242,6 +242,11 @@ pub fn components() -> Vec<PathBuf> {
     paths
 }
 
+/// A program among the tools that `cargo test-all` could install.
+pub fn tool(name: &str) -> Option<PathBuf> {
+    Some(target().0.join("toolchains").join(name)).filter(|path| path.exists())
+}
+
 /// The folder of examples.
 pub fn examples() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples")

@@ -1,9 +1,11 @@
 //! The scene of a story: a project in a folder of its own, and the built command line that works on it.
 
+mod client;
 mod lab;
 mod masked;
 
 pub use self::{
-    lab::{Daemon, Lab, Said, census, component, components, examples, interrupt, signal},
+    client::{Got, Serving, receive, send},
+    lab::{Daemon, Lab, Said, census, component, components, examples, interrupt, signal, tool},
     masked::masked,
 };

@@ -1,5 +1,7 @@
 //! The command line: what can be typed, and what each word means.
 
+pub(crate) mod serve;
+
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -130,8 +132,9 @@ pub(crate) enum Command {
         #[arg(long)]
         dry_run: bool,
     },
-    /// Hold the project open and serve the commands of other processes, which go on as without it. Ctrl-C ends it.
-    Serve,
+    /// Hold the project open, answer for models over HTTP, and serve the commands of other processes, which go on as
+    /// without it. Ctrl-C ends it.
+    Serve(serve::ServeOptions),
     /// Print a completion script for a shell.
     Completions {
         /// Which shell.
@@ -155,7 +158,7 @@ impl Command {
                         | PluginCommand::Bench { .. }
                 )
                 | Self::Audit(AuditCommand::Verify { file: Some(_) })
-                | Self::Serve
+                | Self::Serve(_)
                 | Self::Completions { .. }
                 | Self::Worker
         )

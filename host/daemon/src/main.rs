@@ -8,6 +8,7 @@ mod failure;
 mod git;
 mod listener;
 mod progress;
+mod serve;
 mod surroundings;
 mod text;
 mod world;
@@ -87,7 +88,7 @@ fn dispatch(cli: Cli, context: &Context) -> Result<(), Failure> {
             clap_complete::generate(shell, &mut Cli::command(), "stagewright", &mut script);
             context.text(&String::from_utf8_lossy(&script))
         }
-        Command::Serve => commands::serve::serve(context),
+        Command::Serve(options) => commands::serve::serve(context, &options),
         Command::Worker => Ok(()),
     }
 }

@@ -9,6 +9,6 @@ mod source;
 pub use self::{
     grants::{Allowed, StageGrants},
     pipeline::{ModelSection, Pipeline, Reference, Select, Stage, StageInputs},
-    settings::{Retention, Settings},
+    settings::{RequestLog, Retention, Serve, Settings},
     source::{Located, Problem, Problems, Source},
 };

@@ -21,6 +21,7 @@ mod guess;
 mod json;
 mod options;
 mod profile;
+pub mod rows;
 mod source;
 mod tokenize;
 

@@ -22,6 +22,7 @@ pub mod plan;
 pub mod project;
 pub mod recording;
 pub mod run;
+pub mod serving;
 pub mod verify;
 
 pub use stagewright_runtime as runtime;

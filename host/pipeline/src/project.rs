@@ -192,6 +192,11 @@ impl Project {
         }
     }
 
+    /// Where time comes from.
+    pub fn clock(&self) -> Arc<dyn Clock> {
+        Arc::clone(&self.surroundings.clock)
+    }
+
     /// Whoever acts, now.
     pub fn actor(&self) -> Actor {
         Actor { who: self.surroundings.author.clone(), at_ms: self.surroundings.clock.now_ms() }

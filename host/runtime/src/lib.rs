@@ -23,6 +23,7 @@ mod run;
 mod sandbox;
 mod served;
 pub mod spec;
+mod stack;
 mod state;
 mod wasi;
 pub mod worker;
@@ -38,7 +39,8 @@ pub use self::{
     },
     limits::{COMPONENT_BYTES, Limits, STACK_BYTES},
     measure::Measured,
-    served::Served,
+    served::{Served, ServedModel},
+    stack::LargeStack,
     worker::WorkerPool,
     world::{World, check},
 };

@@ -9,11 +9,10 @@ use std::{
 use stagewright_core::stage::Profile;
 
 use crate::{
-    CancelToken, Component, Flavour, Limits, StageError, Value, Work, WorkerPool,
+    CancelToken, Component, Flavour, LargeStack, Limits, StageError, Value, Work, WorkerPool,
     run::{self, Components},
     sandbox::Sandbox,
     served::Shelf,
-    served::on_a_large_stack,
     state::Session,
 };
 
@@ -62,7 +61,7 @@ impl Measured {
     pub fn run(&self, work: Work, parameters: &str) -> Result<(Value, Duration), StageError> {
         let session = self.session();
         let began = Instant::now();
-        let value = on_a_large_stack(|| run::execute(&session, &self.shelf, &self.component, work, parameters))?;
+        let value = LargeStack::call(|_| run::execute(&session, &self.shelf, &self.component, work, parameters))?;
         Ok((value, began.elapsed()))
     }
 

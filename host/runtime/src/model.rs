@@ -1,6 +1,6 @@
 //! A model at work: its featurizers and its predictor, each in a sandbox of its own.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use stagewright_core::{Batch, Schema};
 use wasmtime::component::ResourceAny;
@@ -152,9 +152,9 @@ impl Chain {
         Self::load(session, components, parts, &needed)
     }
 
-    /// Gives each sandbox the fuel of one call.
-    pub(crate) fn refuel(&mut self, session: &Session) -> Result<(), StageError> {
-        self.featurizers.iter_mut().chain([&mut self.predictor]).try_for_each(|part| part.sandbox.refuel(session))
+    /// Gives each sandbox this much fuel.
+    pub(crate) fn refuel(&mut self, time: Duration) -> Result<(), StageError> {
+        self.featurizers.iter_mut().chain([&mut self.predictor]).try_for_each(|part| part.sandbox.refuel(time))
     }
 
     /// The columns that `predict` expects.

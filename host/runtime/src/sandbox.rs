@@ -1,6 +1,6 @@
 //! One instance of one component: the only way to call a guest.
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use stagewright_core::grant::Capability;
 use wasmtime::{
@@ -74,7 +74,7 @@ impl Sandbox {
         let bytes = session.limits.value_bytes.saturating_add(CALL_BYTES);
         store.set_hostcall_fuel(usize::try_from(bytes).unwrap_or(usize::MAX));
         if loaded.pre.engine().get_consume_fuel() {
-            store.set_fuel(fuel(session)).map_err(|error| explain(&mut store, error))?;
+            store.set_fuel(fuel(session.limits.time)).map_err(|error| explain(&mut store, error))?;
         }
         match loaded.pre.instantiate(&mut store) {
             Ok(instance) => Ok(Self { store, instance, loaded: Arc::clone(loaded) }),
@@ -82,12 +82,13 @@ impl Sandbox {
         }
     }
 
-    /// Gives the sandbox the fuel of one call, where its engine counts fuel.
-    pub(crate) fn refuel(&mut self, session: &Session) -> Result<(), StageError> {
+    /// Gives the sandbox the fuel of so much time, where its engine counts fuel.
+    pub(crate) fn refuel(&mut self, time: Duration) -> Result<(), StageError> {
         if !self.loaded.pre.engine().get_consume_fuel() {
             return Ok(());
         }
-        self.store.set_fuel(fuel(session)).map_err(|error| explain(&mut self.store, error))
+        self.store.data_mut().time = time;
+        self.store.set_fuel(fuel(time)).map_err(|error| explain(&mut self.store, error))
     }
 
     /// Calls into the guest and says in our own words what went wrong.
@@ -105,8 +106,8 @@ impl Sandbox {
 }
 
 /// About one unit per instruction, and a billion simple instructions to a second.
-fn fuel(session: &Session) -> u64 {
-    u64::try_from(session.limits.time.as_nanos()).unwrap_or(u64::MAX)
+fn fuel(time: Duration) -> u64 {
+    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
 }
 
 fn explain(store: &mut Store<State>, error: wasmtime::Error) -> StageError {
@@ -121,7 +122,7 @@ fn explain(store: &mut Store<State>, error: wasmtime::Error) -> StageError {
     }
     match error.downcast_ref::<Trap>() {
         Some(Trap::StackOverflow) => StageError::StackOverflow { limit: STACK_BYTES as u64 },
-        Some(Trap::OutOfFuel) => StageError::TimedOut { seconds: state.session.limits.time.as_secs_f64() },
+        Some(Trap::OutOfFuel) => StageError::TimedOut { seconds: state.time.as_secs_f64() },
         Some(trap) => StageError::Trapped { reason: trap.to_string().trim_start_matches("wasm trap: ").to_owned() },
         None => {
             let problem = error.root_cause().to_string();

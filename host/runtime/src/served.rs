@@ -1,47 +1,77 @@
 //! A model that answers small calls in this process.
 //!
 //! Its guests carry fuel, so that a call that would not end stops by itself, and come from the pooling allocator, so
-//! that a fresh instance costs microseconds. Whoever serves many requests keeps one [`Served`] for each thread.
+//! that a fresh instance costs microseconds. Whoever serves many requests loads a [`ServedModel`] once and keeps one
+//! [`Served`] for each thread.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use stagewright_core::{Batch, Digest, Schema, stage::Profile};
 
 use crate::{
-    CancelToken, Component, Limits, ModelParts, Observer, StageError, WorkerPool, engine::Flavour,
-    limits::THREAD_STACK_BYTES, model::Chain, run::Components, sandbox::Loaded, state::Session,
+    CancelToken, Component, LargeStack, Limits, ModelParts, Observer, StageError, WorkerPool, engine::Flavour,
+    model::Chain, run::Components, sandbox::Loaded, state::Session,
 };
 
-/// A loaded model.
-pub struct Served {
-    chain: Chain,
-    session: Arc<Session>,
+/// A model whose machine code is loaded, ready to be instantiated.
+pub struct ServedModel {
+    shelf: Shelf,
+    parts: ModelParts,
+    limits: Limits,
+    observer: Arc<dyn Observer>,
 }
 
-impl Served {
-    /// Loads a model; the pool's workers compile what the cache does not hold. `limits.time` bounds each prediction, in
-    /// units of fuel: a billion to the second.
+impl ServedModel {
+    /// Loads a model's code; the pool's workers compile what the cache does not hold. `limits.time` bounds loading a
+    /// state or weights, in units of fuel: a billion to the second.
     ///
     /// # Errors
-    /// A component cannot be compiled, or does not take its state.
+    /// A component cannot be compiled.
     pub fn load(
         pool: &WorkerPool,
-        model: &ModelParts,
+        parts: ModelParts,
         profile: Profile,
         limits: &Limits,
         observer: Arc<dyn Observer>,
     ) -> Result<Self, StageError> {
         let cancel = CancelToken::new();
         let mut shelf = Shelf(BTreeMap::new());
-        for (component, _) in model.featurizers.iter().chain([&model.predictor]) {
+        for (component, _) in parts.featurizers.iter().chain([&parts.predictor]) {
             let code = pool.compiled(component, Flavour::Interactive, profile, limits, &cancel, &*observer)?;
             shelf.0.insert(component.digest(), Arc::new(code));
         }
-        let session = Arc::new(Session::new(0, limits.clone(), observer, cancel));
-        let chain = on_a_large_stack(|| Chain::load_to_serve(&session, &shelf, model))?;
-        Ok(Self { chain, session })
+        // The code is loaded, so that only the digests of the components are of use from here on.
+        let known = |(component, state): (Component, Arc<[u8]>)| (Component::known(component.digest()), state);
+        let parts = ModelParts {
+            featurizers: parts.featurizers.into_iter().map(known).collect(),
+            predictor: known(parts.predictor),
+            input: parts.input,
+        };
+        Ok(Self { shelf, parts, limits: limits.clone(), observer })
     }
 
+    /// The columns of the rows that the model was trained on.
+    pub fn trained_on(&self) -> &Schema {
+        &self.parts.input
+    }
+
+    /// Makes an instance: a sandbox for each part, with its state or weights loaded. It shares nothing that changes
+    /// with other instances.
+    ///
+    /// # Errors
+    /// A component does not take its state.
+    pub fn instance(&self, _: &LargeStack) -> Result<Served, StageError> {
+        let session = Session::new(0, self.limits.clone(), Arc::clone(&self.observer), CancelToken::new());
+        Ok(Served { chain: Chain::load_to_serve(&Arc::new(session), &self.shelf, &self.parts)? })
+    }
+}
+
+/// An instance of a model.
+pub struct Served {
+    chain: Chain,
+}
+
+impl Served {
     /// The columns that rows must have, by name and type, in this order.
     pub fn input(&self) -> &Schema {
         self.chain.input()
@@ -52,19 +82,18 @@ impl Served {
         self.chain.output()
     }
 
-    /// Predictions for rows, one for each, in order. After an error other than [`StageError::Failed`] the model must be
-    /// loaded again.
+    /// Predictions for rows, one for each, in order, and the rows as they were. `time` is each part's fuel, a billion
+    /// units to the second. After an error other than [`StageError::Failed`] another instance must be made.
     ///
     /// # Errors
-    /// The rows do not fit, or a stage of the model gave up.
-    pub fn predict(&mut self, rows: Batch) -> Result<Batch, StageError> {
+    /// The rows do not fit, or a part of the model gave up or used up its fuel.
+    pub fn predict(&mut self, rows: Batch, time: Duration, _: &LargeStack) -> Result<(Batch, Batch), StageError> {
         rows.check(self.chain.input()).map_err(|error| StageError::Failed {
             kind: crate::FailureKind::InvalidData,
             message: error.to_string(),
         })?;
-        self.chain.refuel(&self.session)?;
-        let chain = &mut self.chain;
-        on_a_large_stack(|| chain.predict(rows)).map(|(_, predictions)| predictions)
+        self.chain.refuel(time)?;
+        self.chain.predict(rows)
     }
 }
 
@@ -76,13 +105,4 @@ impl Components for Shelf {
         let loaded = self.0.get(&component.digest()).cloned();
         loaded.ok_or_else(|| StageError::Compile("a component of the model was not loaded".to_owned()))
     }
-}
-
-/// Calls on a thread whose stack is far larger than a guest's: running out of it would end this process.
-pub(crate) fn on_a_large_stack<T: Send>(call: impl FnOnce() -> Result<T, StageError> + Send) -> Result<T, StageError> {
-    std::thread::scope(|scope| {
-        let thread = std::thread::Builder::new().stack_size(THREAD_STACK_BYTES).spawn_scoped(scope, call);
-        let thread = thread.map_err(|error| StageError::host("no thread could be started", error))?;
-        thread.join().unwrap_or_else(|_| Err(StageError::WorkerDied("a thread of the host panicked".to_owned())))
-    })
 }

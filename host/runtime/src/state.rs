@@ -110,13 +110,16 @@ pub(crate) struct State {
     pub(crate) outside: Option<Arc<dyn Outside>>,
     /// Why the host ended the guest: the trap that it then sees says less.
     pub(crate) stopped: Option<StageError>,
+    /// What a call may take, where the engine counts fuel.
+    pub(crate) time: Duration,
 }
 
 impl State {
     pub(crate) fn new(session: &Arc<Session>, outside: Option<Arc<dyn Outside>>) -> Self {
         let guard = Guard::new(Arc::clone(&session.budget), session.limits.memory_bytes);
         let wasi = Virtual::new(session.seed);
-        Self { session: Arc::clone(session), guard, handles: ResourceTable::new(), wasi, outside, stopped: None }
+        let (session, handles, time) = (Arc::clone(session), ResourceTable::new(), session.limits.time);
+        Self { session, guard, handles, wasi, outside, stopped: None, time }
     }
 
     /// Tells the observer of a call, where it wants to hear of calls.

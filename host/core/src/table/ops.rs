@@ -1,6 +1,6 @@
 //! Slicing, selecting, joining and canonicalizing.
 
-use std::{collections::BTreeMap, ops::Range};
+use std::{borrow::Borrow, collections::BTreeMap, ops::Range};
 
 use super::{
     Batch, Bits, Column, ColumnType, Schema,
@@ -37,15 +37,16 @@ impl Batch {
     }
 
     /// All rows of checked batches with one schema, in order.
-    pub fn concat(schema: &Schema, batches: &[Self]) -> Self {
+    pub fn concat<B: Borrow<Self>>(schema: &Schema, batches: &[B]) -> Self {
         if let [only] = batches {
-            return only.clone();
+            return only.borrow().clone();
         }
+        let batches = || batches.iter().map(Borrow::borrow);
         let columns = schema.fields().iter().enumerate().map(|(position, field)| {
-            let parts: Vec<_> = batches.iter().map(|batch| (&batch.columns[position], batch.rows as usize)).collect();
+            let parts: Vec<_> = batches().map(|batch| (&batch.columns[position], batch.rows as usize)).collect();
             concat_columns(field.column_type, &parts)
         });
-        Self { columns: columns.collect(), rows: batches.iter().map(|batch| batch.rows).sum() }
+        Self { columns: columns.collect(), rows: batches().map(|batch| batch.rows).sum() }
     }
 }
 

@@ -1,6 +1,6 @@
-//! `serve`: holds the project open, for the commands of other processes.
+//! `serve`: holds the project open, for the commands of other processes and for models that answer over HTTP.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use serde_json::json;
 use stagewright::store::{REPOSITORIES, StoreError};
@@ -12,15 +12,19 @@ use tokio::{
 
 use super::Context;
 use crate::{
+    args::serve::ServeOptions,
     daemon::{self, Holder, socket},
     failure::{CANNOT, Failure},
+    serve::{self, Http},
+    surroundings,
 };
 
 /// How long commands that are running may take to end when the daemon is told to.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-pub(crate) fn serve(context: &Context) -> Result<(), Failure> {
+pub(crate) fn serve(context: &Context, options: &ServeOptions) -> Result<(), Failure> {
     let cannot = |error: std::io::Error| Failure::new(CANNOT, format!("cannot serve this project: {error}"));
+    serve::check(options)?;
     let project = {
         // Says what is wrong where there is no project at all.
         stagewright::Project::settings(context.root())?;
@@ -39,10 +43,14 @@ pub(crate) fn serve(context: &Context) -> Result<(), Failure> {
         }
     }
     let holder = Holder::new(project, &context.surroundings);
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().map_err(cannot)?;
-    let served = runtime.block_on(run(context, holder));
+    let log = serve::start_log(Arc::clone(&context.surroundings.clock)).map_err(cannot)?;
+    let threads = context.surroundings.cores.max(2);
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(threads).enable_all().build();
+    let runtime = runtime.map_err(cannot)?;
+    let served = runtime.block_on(run(context, holder, options));
     // Commands that did not end in time are left to the end of this process: nothing acknowledged is lost.
     runtime.shutdown_background();
+    log.finish();
     served.map_err(cannot)?
 }
 
@@ -53,9 +61,14 @@ fn claim(context: &Context) -> Result<Option<socket::Claim>, Failure> {
     })
 }
 
-async fn run(context: &Context, holder: Holder) -> std::io::Result<Result<(), Failure>> {
+async fn run(context: &Context, holder: Holder, options: &ServeOptions) -> std::io::Result<Result<(), Failure>> {
     let mut signals = [signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?];
     let (stop, stopped) = watch::channel(false);
+    // What cannot be loaded is said before anybody may connect.
+    let http = match http(&holder, options, stopped.clone()).await {
+        Ok(http) => http,
+        Err(failure) => return Ok(Err(failure)),
+    };
     let mut tasks = JoinSet::new();
     let (listener, address) = socket::listen(holder.root())?;
     listener.set_nonblocking(true)?;
@@ -63,15 +76,20 @@ async fn run(context: &Context, holder: Holder) -> std::io::Result<Result<(), Fa
     tasks.spawn(daemon::serve_clients(listener, address.owner, holder.clone(), stopped));
 
     let root = holder.root().display().to_string();
-    let said = context.print(&json!({ "project": root, "process": std::process::id() }), |_| {
-        format!("serving the commands of {root}; Ctrl-C ends this\n")
+    let url = http.as_ref().map(Http::url);
+    let said = context.print(&json!({ "project": root, "process": std::process::id(), "url": url }), |_| {
+        let models = url.map(|url| format!("answering on {url}\n")).unwrap_or_default();
+        format!("{models}serving the commands of {root}; Ctrl-C ends this\n")
     });
     if said.is_ok() {
         told_to_stop(&mut signals).await;
     }
-    // No further commands; those that run are cancelled, or finished where they cannot be.
+    // No further commands and requests; those that run are cancelled, or finished where they cannot be.
     drop(address);
     stop.send_replace(true);
+    if let Some(http) = http {
+        tasks.spawn(http.ended());
+    }
     let ended = async { while tasks.join_next().await.is_some() {} };
     tokio::select! {
         () = ended => {}
@@ -79,6 +97,18 @@ async fn run(context: &Context, holder: Holder) -> std::io::Result<Result<(), Fa
         () = told_to_stop(&mut signals) => {}
     }
     Ok(said)
+}
+
+/// Answers for models, where there is a reason to.
+async fn http(
+    holder: &Holder,
+    options: &ServeOptions,
+    stopped: watch::Receiver<bool>,
+) -> Result<Option<Http>, Failure> {
+    let Some(address) = options.address() else { return Ok(None) };
+    let project = holder.project(&|_| ())?;
+    let random = surroundings::random();
+    serve::start(&project, options, address, Arc::new(()), random, stopped).await.map(Some)
 }
 
 async fn told_to_stop(signals: &mut [Signal; 2]) {

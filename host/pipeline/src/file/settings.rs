@@ -1,7 +1,10 @@
 //! `stagewright.toml`: the project's settings.
 
+mod serve;
+
 use std::time::Duration;
 
+pub use self::serve::{RequestLog, Serve};
 use super::{
     grants::Allowed,
     source::{Kind, Node, Problems, Source},
@@ -32,6 +35,8 @@ pub struct Settings {
     pub keep: Retention,
     /// What pipelines may grant to stages.
     pub allowed: Allowed,
+    /// How models answer requests.
+    pub serve: Serve,
 }
 
 /// What `gc` keeps besides what is tagged, registered or in use.
@@ -57,6 +62,7 @@ impl Default for Settings {
             workers: None,
             keep: Retention { versions: None, runs: None },
             allowed: Allowed::default(),
+            serve: Serve::default(),
         }
     }
 }
@@ -89,6 +95,15 @@ log = \"1MiB\"
 # http = [\"api.example.org\"]
 # environment = [\"REGION\"]
 # wall-clock = true
+
+# [serve]               # how `stagewright serve` answers
+# timeout = \"1s\"        # of one request, waiting and computing together
+# queue = 1024          # requests that may wait for each model
+# batch = 256           # rows of waiting requests that are answered together
+# instances = 2         # of each model; as many as there are cores by default
+# memory = \"1GiB\"       # of each instance
+# body = \"8MiB\"         # of each request
+# log = \"errors\"        # or all
 ";
 
     /// Reads `stagewright.toml`. `path` is only for messages.
@@ -99,7 +114,7 @@ log = \"1MiB\"
         let mut source = Source::new(path, text);
         let file = &mut source;
         let root = file.parse();
-        let sections = root.known(file, "stagewright.toml", &["project", "limits", "run", "keep", "grants"]);
+        let sections = root.known(file, "stagewright.toml", &["project", "limits", "run", "keep", "grants", "serve"]);
         let mut settings = Self::default();
         if let Some(section) = sections.get("project") {
             let keys = section.known(file, "[project]", &["name"]);
@@ -139,6 +154,9 @@ log = \"1MiB\"
         }
         if let Some(section) = sections.get("grants") {
             settings.allowed = Allowed::read(file, section);
+        }
+        if let Some(section) = sections.get("serve") {
+            settings.serve = Serve::parse(file, section);
         }
         source.finish(settings)
     }

@@ -147,6 +147,21 @@ pub(super) struct TextReader {
 }
 
 impl TextReader {
+    /// Text in memory, in UTF-8.
+    pub(super) fn of_bytes(name: &str, bytes: Vec<u8>) -> Self {
+        Self {
+            name: name.to_owned(),
+            bytes: Box::new(std::io::Cursor::new(bytes)),
+            decoder: encoding_rs::UTF_8.new_decoder_with_bom_removal(),
+            encoding: encoding_rs::UTF_8.name(),
+            packed: false,
+            input: Vec::new(),
+            before: 0,
+            lines: 0,
+            ended: false,
+        }
+    }
+
     pub(super) fn name(&self) -> &str {
         &self.name
     }

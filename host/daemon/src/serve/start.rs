@@ -1,0 +1,106 @@
+//! From the command line to a server that listens.
+
+use std::{net::SocketAddr, sync::Arc};
+
+use stagewright::{
+    Project,
+    serving::{LedgerAlarms, PredictionSink, Route, Router, Routes, Servable},
+};
+use stagewright_core::VersionRef;
+use tokio::{sync::watch, task::JoinHandle};
+
+use super::{Access, Server, connections::listen, tls::acceptor};
+use crate::{
+    args::serve::{AccessRule, ServeOptions},
+    failure::{CANNOT, Failure, WRONG_INPUT},
+};
+
+/// Everything that answers requests.
+pub(crate) struct Http {
+    /// Where clients connect.
+    pub(crate) address: SocketAddr,
+    /// Whether with TLS.
+    pub(crate) encrypted: bool,
+    /// Which model answers for which endpoint.
+    pub(crate) router: Arc<Router>,
+    alarms: Arc<LedgerAlarms>,
+    serving: JoinHandle<()>,
+}
+
+/// Checks what can be checked before anything is loaded: nobody listens beyond this machine by accident.
+pub(crate) fn check(options: &ServeOptions) -> Result<(), Failure> {
+    let Some(address) = options.address() else { return Ok(()) };
+    if !address.ip().is_loopback() && options.certificate.is_none() && !options.plain {
+        return Err(Failure::new(
+            WRONG_INPUT,
+            format!(
+                "{address} can be reached from other machines, and nothing would be encrypted: give --certificate and \
+                 --key, or say --plain where something in front encrypts"
+            ),
+        ));
+    }
+    Ok(())
+}
+
+/// Loads the models that are named, and listens.
+pub(crate) async fn start(
+    project: &Project,
+    options: &ServeOptions,
+    address: SocketAddr,
+    sink: Arc<dyn PredictionSink>,
+    random: u64,
+    stop: watch::Receiver<bool>,
+) -> Result<Http, Failure> {
+    let cannot = |error: std::io::Error| Failure::new(CANNOT, format!("cannot listen on {address}: {error}"));
+    let tls = match (&options.certificate, &options.key) {
+        (Some(certificate), Some(key)) => Some(acceptor(certificate, key)?),
+        _ => None,
+    };
+    let encrypted = tls.is_some();
+    let listening = listen(address, tls).await.map_err(cannot)?;
+    let address = listening.listener.local_addr().map_err(cannot)?;
+    let alarms = Arc::new(LedgerAlarms::start(project).map_err(cannot)?);
+    let loopback = address.ip().is_loopback();
+    let open = options.access.map_or(loopback, |rule| rule == AccessRule::Open);
+    let router = Arc::new(Router::new(load(project, &options.models, &alarms)?));
+    let access = Access { open, loopback };
+    let settings = project.settings.serve.clone();
+    let server = Server::new(Arc::clone(&router), sink, access, settings, project.clock(), random);
+    let serving = tokio::spawn(listening.serve(Arc::new(server), stop));
+    Ok(Http { address, encrypted, router, alarms, serving })
+}
+
+impl Http {
+    /// The address as a client writes it.
+    pub(crate) fn url(&self) -> String {
+        format!("{}://{}", if self.encrypted { "https" } else { "http" }, self.address)
+    }
+
+    /// Waits until every connection has ended, then lets the models end. Told to stop before.
+    pub(crate) async fn ended(self) {
+        let _ = self.serving.await;
+        let models = self.router.replace(Routes::new());
+        let alarms = self.alarms;
+        let ended = tokio::task::spawn_blocking(move || {
+            for route in models.values() {
+                route.variants.iter().chain(&route.shadows).for_each(|variant| variant.model.stop());
+            }
+            alarms.stop();
+        });
+        let _ = ended.await;
+    }
+}
+
+/// The models that are named, each at an endpoint of its own.
+fn load(project: &Project, models: &[String], alarms: &Arc<LedgerAlarms>) -> Result<Routes, Failure> {
+    let mut routes = Routes::new();
+    for wanted in models {
+        let version = project.store.models()?.resolve(&wanted.parse::<VersionRef>()?)?;
+        let model = Servable::load(project, &version, Arc::clone(alarms) as _)?;
+        let name = version.name.to_string();
+        if routes.insert(name.clone(), Arc::new(Route::to(&name, model))).is_some() {
+            return Err(Failure::new(WRONG_INPUT, format!("`{name}` is named twice; an endpoint has one model")));
+        }
+    }
+    Ok(routes)
+}
