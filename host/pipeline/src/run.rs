@@ -20,8 +20,8 @@ use stagewright_core::{
 use stagewright_runtime::{CancelToken, ENGINE};
 use stagewright_store::{ArtifactKind, StoreError};
 
-use self::step::{StepError, Steps};
 pub(crate) use self::step::{RESULTS, chain};
+use self::step::{StepError, Steps};
 use crate::{
     error::{Error, Result},
     file::Pipeline,

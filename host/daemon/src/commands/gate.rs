@@ -12,10 +12,7 @@ use stagewright::{
         standing, state, verdict,
     },
 };
-use stagewright_core::{
-    VersionRef,
-    record::Used,
-};
+use stagewright_core::{VersionRef, record::Used};
 
 use super::{
     Context, cancelled_by_user,

@@ -31,7 +31,8 @@ pub(crate) fn dispatch(context: &Context, command: ModelCommand) -> Result<(), F
         }
         ModelCommand::Tag { version, tag } => {
             let version = state::tag(&write_in_turn(context)?, &version.parse()?, &tag)?;
-            context.print(&version, |version| format!("{}@{} is {}@{tag}\n", version.name, version.number, version.name))
+            context
+                .print(&version, |version| format!("{}@{} is {}@{tag}\n", version.name, version.number, version.name))
         }
         ModelCommand::Retire { version, reason } => {
             let project = write_in_turn(context)?;

@@ -112,7 +112,8 @@ pub(crate) fn tokens(context: &Context, command: TokenCommand) -> Result<(), Fai
         TokenCommand::List => {
             let tokens = access::list(&context.read()?)?;
             context.print(&tokens, |tokens| {
-                let mut columns = Columns::new(&["token", "user", "allows", "made (UTC)", "until (UTC)", "revoked (UTC)"]);
+                let mut columns =
+                    Columns::new(&["token", "user", "allows", "made (UTC)", "until (UTC)", "revoked (UTC)"]);
                 for token in tokens {
                     columns.row([
                         token.id.clone(),

@@ -33,7 +33,9 @@ impl GateSection {
             match (key.value.as_str(), &value.kind) {
                 (APPROVALS, _) => section.gate.approvals = approvals(file, value),
                 // `evaluate.accuracy = { ... }` without quotes is a table in a table.
-                (stage, Kind::Table(entries)) if !stage.contains('.') => {
+                (stage, Kind::Table(entries))
+                    if !stage.contains('.') && entries.iter().all(|(_, node)| matches!(node.kind, Kind::Table(_))) =>
+                {
                     for (metric, value) in entries {
                         let joined = format!("{stage}.{}", metric.value);
                         section.rule(file, &Located { value: joined, at: metric.at.clone() }, value);
@@ -87,8 +89,7 @@ fn rule(file: &mut Source, subject: Subject, at: &Range<usize>, node: &Node) -> 
         };
         (Demand::Findings { at_most: *at_most }, keys)
     } else {
-        let known =
-            ["min", "max", "by", "min-support", "significance", "small-groups", "champion", "waivable-by"];
+        let known = ["min", "max", "by", "min-support", "significance", "small-groups", "champion", "waivable-by"];
         let keys = node.known(file, &what, &known);
         let number = |file: &mut Source, key: &str| keys.get(key).and_then(|node| number(file, node, key));
         let mut bounds = Bounds { min: number(file, "min"), max: number(file, "max"), ..Bounds::default() };

@@ -129,7 +129,8 @@ impl Principal {
     /// Whether this may be done in this repository. What is not granted is denied; `admin` grants everything.
     pub fn may(&self, scope: Scope, repository: &str) -> bool {
         self.scopes.iter().any(|grant| {
-            (grant.scope == scope || grant.scope == Scope::Admin) && grant.repository.is_none_or(|own| own == repository)
+            (grant.scope == scope || grant.scope == Scope::Admin)
+                && grant.repository.is_none_or(|own| own == repository)
         })
     }
 }
@@ -273,8 +274,8 @@ pub fn authenticate(project: &Project, text: &str, now_ms: u64) -> Result<Option
     };
     let secret = parts.map_or("", |(_, secret)| secret);
     let hash = token.as_ref().and_then(|token| token.hash.as_deref()).unwrap_or(NOBODY);
-    let verified = PasswordHash::new(hash)
-        .is_ok_and(|hash| Argon2::default().verify_password(secret.as_bytes(), &hash).is_ok());
+    let verified =
+        PasswordHash::new(hash).is_ok_and(|hash| Argon2::default().verify_password(secret.as_bytes(), &hash).is_ok());
     let Some(token) = token.filter(|token| verified && token.revoked_ms.is_none() && now_ms < token.expires_ms) else {
         return Ok(None);
     };
@@ -287,7 +288,8 @@ pub fn authenticate(project: &Project, text: &str, now_ms: u64) -> Result<Option
 }
 
 /// A hash that no token has, verified in place of one that is not there. With the parameters of `Argon2::default()`.
-const NOBODY: &str = "$argon2id$v=19$m=19456,t=2,p=1$AAAAAAAAAAAAAAAAAAAAAA$AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
+const NOBODY: &str =
+    "$argon2id$v=19$m=19456,t=2,p=1$AAAAAAAAAAAAAAAAAAAAAA$AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
 
 #[cfg(test)]
 mod tests {

@@ -96,7 +96,9 @@ fn decide(project: &Project, signed: &Signed, model: &Used, verdict: &Digest, re
     let not_allowed = |why: String| Err(people::not_allowed(&user.name, &what, why));
     let judged = verdict::latest(project, &version)?.filter(|judged| judged.digest == *verdict);
     let Some(judged) = judged else {
-        return Err(people::refused("it is about another verdict than the latest: look at it and sign again".to_owned()));
+        return Err(people::refused(
+            "it is about another verdict than the latest: look at it and sign again".to_owned(),
+        ));
     };
     let demands = demands(project, &judged.record);
     let asked: Vec<&Name> = demands.iter().flat_map(|demand| &demand.roles).collect();
@@ -243,10 +245,8 @@ fn roles(names: &[&Name]) -> String {
 
 /// Whether a version may be promoted, judging it first where nobody has.
 pub(super) fn standing_now(project: &Project, version: &Version) -> Result<Vec<String>> {
-    let wanted = VersionRef {
-        name: version.name.clone(),
-        selector: stagewright_core::Selector::Number(version.number),
-    };
+    let wanted =
+        VersionRef { name: version.name.clone(), selector: stagewright_core::Selector::Number(version.number) };
     if verdict::latest(project, version)?.is_none() {
         verdict::check(project, &wanted, &stagewright_runtime::CancelToken::new())?;
     }

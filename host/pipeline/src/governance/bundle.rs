@@ -107,9 +107,10 @@ pub fn bundle(project: &Project, wanted: &VersionRef) -> Result<Bundle> {
 
 /// Predictions stand behind the rows' own columns, wherever this model scored rows.
 fn output_schema(project: &Project, run: &RunRecord, model: Digest) -> Option<Schema> {
-    let scored = run.steps().map(|(_, step)| &step.result).filter(|result| {
-        result.spec.operation == Operation::Score && result.spec.inputs.get("model") == Some(&model)
-    });
+    let scored = run
+        .steps()
+        .map(|(_, step)| &step.result)
+        .filter(|result| result.spec.operation == Operation::Score && result.spec.inputs.get("model") == Some(&model));
     let data = project.store.data().ok()?;
     let schema = |digest: Option<&Digest>| Some(data.table(digest?).ok()?.schema().clone());
     scored.into_iter().find_map(|result| {
@@ -233,9 +234,10 @@ pub fn list(project: &Project, name: Option<&Name>) -> Result<Vec<Listed>> {
     }
     match (listed.is_empty(), name) {
         // The store's own message says what there is instead.
-        (true, Some(name)) => Err(resolve(project, &name.to_string().parse()?).map(|_| ()).err().unwrap_or_else(|| {
-            Error::Invalid(format!("there is no model `{name}`"))
-        })),
+        (true, Some(name)) => Err(resolve(project, &name.to_string().parse()?)
+            .map(|_| ())
+            .err()
+            .unwrap_or_else(|| Error::Invalid(format!("there is no model `{name}`")))),
         _ => Ok(listed),
     }
 }

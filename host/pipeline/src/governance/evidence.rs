@@ -235,8 +235,7 @@ fn positive(given: Option<&Value>, labels: &[Cell]) -> Option<String> {
         Some(Value::Bool(truth)) => return Some(truth.to_string()),
         _ => {}
     }
-    let mut names: Vec<String> =
-        labels.iter().filter(|cell| !matches!(cell, Cell::Missing)).map(Cell::name).collect();
+    let mut names: Vec<String> = labels.iter().filter(|cell| !matches!(cell, Cell::Missing)).map(Cell::name).collect();
     names.sort();
     names.dedup();
     match names.as_slice() {
@@ -277,8 +276,7 @@ pub(super) fn read(project: &Project, task: Task, digest: &Digest) -> Result<Pai
     let mut pairs = Pairs { task, label: Vec::new(), candidate: Vec::new(), champion: Vec::new() };
     for position in 0..table.batches() {
         let batch = table.batch(position)?;
-        for (column, values) in
-            batch.columns.iter().zip([&mut pairs.label, &mut pairs.candidate, &mut pairs.champion])
+        for (column, values) in batch.columns.iter().zip([&mut pairs.label, &mut pairs.candidate, &mut pairs.champion])
         {
             values.extend(column.floats());
         }

@@ -295,9 +295,7 @@ fn decide(metric: &Metric, bounds: &Bounds, p_value: Option<f64>) -> (Outcome, S
     }
     match (bounds.significance, p_value) {
         (None, _) => (Outcome::Fail, format!("it is {said}")),
-        (Some(_), None) => {
-            (Outcome::NotEnoughData, format!("it is {said}, and whether by chance was not tested"))
-        }
+        (Some(_), None) => (Outcome::NotEnoughData, format!("it is {said}, and whether by chance was not tested")),
         (Some(alpha), Some(p)) if p < alpha => {
             (Outcome::Fail, format!("it is {said}, and chance does not explain it (p = {p:.4})"))
         }
@@ -335,9 +333,10 @@ fn small_groups(subject: &Subject, evidence: &Evidence) -> Vec<String> {
 
 /// The p-values of the rules that ask for one, adjusted for their number by Holm's method.
 fn adjusted(gate: &Gate, evidence: &Evidence) -> BTreeMap<Subject, f64> {
-    let tested = gate.rules.iter().filter(|rule| {
-        matches!(&rule.demand, Demand::Figure { bounds, .. } if bounds.significance.is_some())
-    });
+    let tested = gate
+        .rules
+        .iter()
+        .filter(|rule| matches!(&rule.demand, Demand::Figure { bounds, .. } if bounds.significance.is_some()));
     let mut p_values: Vec<(Subject, f64)> = tested
         .filter_map(|rule| {
             let test = Subject { metric: format!("{}-p-value", rule.subject.metric), ..rule.subject.clone() };

@@ -3,7 +3,10 @@
 //! A paired bootstrap draws rows, never a row of one model without the same row of the other, so that what is hard
 //! about a row hurts both alike. The draws come from a seed, so the same rows always give the same answer.
 
-use rand_pcg::{Pcg64Mcg, rand_core::{Rng, SeedableRng}};
+use rand_pcg::{
+    Pcg64Mcg,
+    rand_core::{Rng, SeedableRng},
+};
 use serde::{Deserialize, Serialize};
 
 /// The smallest distance of a probability from 0 and 1 in the log loss; the classification evaluator's.
@@ -104,8 +107,7 @@ impl Pairs {
             Better::Larger => 1.0,
             Better::Smaller => -1.0,
         };
-        let (ours, theirs) =
-            (Sample::new(self.task, &label, &candidate), Sample::new(self.task, &label, &champion));
+        let (ours, theirs) = (Sample::new(self.task, &label, &candidate), Sample::new(self.task, &label, &champion));
         let whole = vec![1; label.len()];
         let (candidate, champion) = (ours.measure(metric, &whole)?, theirs.measure(metric, &whole)?);
         let mut random = Pcg64Mcg::seed_from_u64(seed);
@@ -182,7 +184,8 @@ impl<'a> Sample<'a> {
     }
 
     fn classification(&self, metric: &str, counts: &[u32], threshold: f64) -> Option<f64> {
-        let Counts { true_positives, false_positives, true_negatives, false_negatives } = self.counts(counts, threshold);
+        let Counts { true_positives, false_positives, true_negatives, false_negatives } =
+            self.counts(counts, threshold);
         let recall = true_positives / (true_positives + false_negatives);
         Some(match metric {
             "accuracy" => {

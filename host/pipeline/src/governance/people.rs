@@ -9,7 +9,11 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 use stagewright_core::{Name, canonical, name::nearest};
 
-use super::{Refusal, statement::{Act, PublicKey, Signed, Statement}, turn};
+use super::{
+    Refusal,
+    statement::{Act, PublicKey, Signed, Statement},
+    turn,
+};
 use crate::{
     error::{Error, Result},
     project::Project,
@@ -69,7 +73,8 @@ pub fn find(project: &Project, name: &str) -> Result<User> {
         Some(_) => Err(Refusal::NoUser(format!("{name} (removed)")).into()),
         None => {
             let names: Vec<String> = list(project)?.into_iter().map(|user| user.name.to_string()).collect();
-            let near = nearest(name, names.iter().map(String::as_str)).map(|near| format!("{name}` (did you mean `{near}`?) `"));
+            let near = nearest(name, names.iter().map(String::as_str))
+                .map(|near| format!("{name}` (did you mean `{near}`?) `"));
             Err(Refusal::NoUser(near.unwrap_or_else(|| name.to_owned())).into())
         }
     }

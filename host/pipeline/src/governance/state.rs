@@ -255,13 +255,7 @@ pub(super) fn shown(version: &Version) -> String {
     format!("{}@{}", version.name, version.number)
 }
 
-fn leave(
-    project: &Project,
-    version: &Version,
-    state: &mut ModelState,
-    environment: &str,
-    reason: &str,
-) -> Result<()> {
+fn leave(project: &Project, version: &Version, state: &mut ModelState, environment: &str, reason: &str) -> Result<()> {
     state.serves.remove(environment);
     let next = if !state.serves.is_empty() {
         State::Deployed

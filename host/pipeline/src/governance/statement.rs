@@ -230,7 +230,9 @@ mod tests {
         assert!(signed.is_genuine());
         assert!(!Signed { statement: statement("unsound"), ..signed.clone() }.is_genuine());
         assert!(!Signed { key: PrivateKey::new([8; 32]).public(), ..signed.clone() }.is_genuine());
-        for signature in [String::new(), "é".repeat(64), signed.signature[1..].to_owned(), signed.signature.clone() + "00"] {
+        for signature in
+            [String::new(), "é".repeat(64), signed.signature[1..].to_owned(), signed.signature.clone() + "00"]
+        {
             assert!(!Signed { signature, ..signed.clone() }.is_genuine());
         }
     }

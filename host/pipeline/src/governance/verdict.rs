@@ -196,26 +196,27 @@ pub fn check(project: &Project, wanted: &VersionRef, cancel: &CancelToken) -> Re
         verdict,
     };
     let last = latest(project, &version)?;
-    let judged = match last.filter(|last| says_the_same(&last.record, &record) && !approval::lapsed(&last.record, at_ms)) {
-        Some(last) => {
-            drop(transaction);
-            let state = approval::settle(project, &version, Some(&last))?;
-            return Ok(Checked { judged: last, unchanged: true, state });
-        }
-        None => {
-            let digest = transaction.put_referencing(&canonical::to_vec(&record), &references)?;
-            let collection = verdicts_of(&version.name, version.number);
-            let number = all(project, &version)?.len() as u64 + 1;
-            transaction.put_record(&collection, &number.to_be_bytes(), digest.to_string().as_bytes())?;
-            transaction.pin(&collection, [digest]);
-            transaction.audit(json!({
-                "action": "verdict", "model": record.model, "outcome": record.verdict.outcome, "digest": digest,
-                "run": record.run, "held": record.verdict.held().map(|rule| &rule.subject).collect::<Vec<_>>(),
-            }));
-            transaction.commit()?;
-            Judged { digest, record }
-        }
-    };
+    let judged =
+        match last.filter(|last| says_the_same(&last.record, &record) && !approval::lapsed(&last.record, at_ms)) {
+            Some(last) => {
+                drop(transaction);
+                let state = approval::settle(project, &version, Some(&last))?;
+                return Ok(Checked { judged: last, unchanged: true, state });
+            }
+            None => {
+                let digest = transaction.put_referencing(&canonical::to_vec(&record), &references)?;
+                let collection = verdicts_of(&version.name, version.number);
+                let number = all(project, &version)?.len() as u64 + 1;
+                transaction.put_record(&collection, &number.to_be_bytes(), digest.to_string().as_bytes())?;
+                transaction.pin(&collection, [digest]);
+                transaction.audit(json!({
+                    "action": "verdict", "model": record.model, "outcome": record.verdict.outcome, "digest": digest,
+                    "run": record.run, "held": record.verdict.held().map(|rule| &rule.subject).collect::<Vec<_>>(),
+                }));
+                transaction.commit()?;
+                Judged { digest, record }
+            }
+        };
     let state = approval::settle(project, &version, Some(&judged))?;
     Ok(Checked { judged, unchanged: false, state })
 }
@@ -283,7 +284,10 @@ pub fn waive(project: &Project, signed: &Signed) -> Result<Given> {
     if !found.waivable_by.iter().any(|role| user.roles.contains(role)) {
         let why = match found.waivable_by.as_slice() {
             [] => "the gate does not let anybody".to_owned(),
-            roles => format!("that takes the role {}", roles.iter().map(|role| format!("`{role}`")).collect::<Vec<_>>().join(" or ")),
+            roles => format!(
+                "that takes the role {}",
+                roles.iter().map(|role| format!("`{role}`")).collect::<Vec<_>>().join(" or ")
+            ),
         };
         return Err(people::not_allowed(&user.name, &what, why));
     }
@@ -329,7 +333,8 @@ pub fn verify(project: &Project, version: &Version) -> Result<Vec<Verification>>
 
 fn problems(project: &Project, version: &Version, record: &VerdictRecord) -> Result<Vec<String>> {
     let mut problems = Vec::new();
-    if (&record.model.name, record.model.number, record.model.digest) != (&version.name, version.number, version.digest) {
+    if (&record.model.name, record.model.number, record.model.digest) != (&version.name, version.number, version.digest)
+    {
         problems.push(format!("it is about {}@{}", record.model.name, record.model.number));
     }
     if recorded_gate(project, &record.pipeline_file)? != record.gate {

@@ -53,7 +53,11 @@ impl Planner<'_> {
         let Some(stage) = self.pipeline.stage(&subject.stage) else {
             let names: Vec<&str> = written.iter().map(|stage| stage.name.value.as_str()).collect();
             let hint = crate::file::unknown(&subject.stage, &names);
-            return self.file.problem(at, format!("the gate names a stage `{}`, and there is none", subject.stage), hint);
+            return self.file.problem(
+                at,
+                format!("the gate names a stage `{}`, and there is none", subject.stage),
+                hint,
+            );
         };
         // A stage that could not be planned has its own problems.
         let Some(planned) = stages.iter().find(|planned| planned.name == stage.name.value) else { return };
@@ -154,8 +158,7 @@ impl Planner<'_> {
 
 /// How a figure of a family is written.
 fn form(subject: &Subject, family: &Family) -> String {
-    let labels: Vec<String> =
-        family.labels.keys().map(|label| format!("{label}={}", label.to_uppercase())).collect();
+    let labels: Vec<String> = family.labels.keys().map(|label| format!("{label}={}", label.to_uppercase())).collect();
     let labels = if labels.is_empty() { String::new() } else { format!("{{{}}}", labels.join(",")) };
     format!("`{}.{}{labels}`", subject.stage, subject.metric)
 }

@@ -54,16 +54,25 @@ fn what_a_gate_cannot_mean_is_told_with_its_place() {
         [
             "1:10: the rule of `evaluate.accuracy` asks for nothing",
             "hint: say, for example, { min = 0.8 }",
-            "2:14: `accuracy.min` names no figure: write STAGE.METRIC or STAGE.METRIC{LABEL=VALUE}",
+            "2:1: `accuracy` names no figure: write STAGE.METRIC or STAGE.METRIC{LABEL=VALUE}",
+            "3:17: unknown key `mni` in the rule of `evaluate.f1`",
+            "hint: did you mean `min`?",
+            "3:32: max must be a finite number",
+            "4:10: the rule of `evaluate.recall` can never hold: min is above max",
+            "5:33: at-most must be \"info\" or \"warning\"",
+            "hint: did you mean `warning`?",
+            "6:23: min must be a finite number",
+            "6:43: significance must be between 0 and 1",
+            "7:23: count must be a whole number from 1 to 100",
+            "7:35: `a b` is not a name: use 1 to 100 letters, digits, `-`, `_` or `.`, and begin with a letter or digit",
         ]
-        .map(str::to_owned)
-        .to_vec()
     );
 }
 
 #[test]
 fn a_gate_without_a_model_guards_nothing() {
-    let text = "[pipeline]\nname = \"p\"\n[stage.v]\nvalidator = \"v\"\ninput = \"data.x\"\n[gate]\nv.rows = { min = 1 }\n";
+    let text =
+        "[pipeline]\nname = \"p\"\n[stage.v]\nvalidator = \"v\"\ninput = \"data.x\"\n[gate]\nv.rows = { min = 1 }\n";
     let said = Pipeline::parse("p.toml", text).map(|_| ()).unwrap_err().to_string();
     assert!(said.contains("p.toml:6:1: [gate] guards a model, but the pipeline registers none"), "{said}");
 }
@@ -86,8 +95,11 @@ fn subject(metric: &'static str) -> impl Strategy<Value = Subject> {
 }
 
 fn champion() -> impl Strategy<Value = NonInferiority> {
-    (0.0..10.0_f64, share(), 100..100_001_u32)
-        .prop_map(|(margin, confidence, resamples)| NonInferiority { margin, confidence, resamples })
+    (0.0..10.0_f64, share(), 100..100_001_u32).prop_map(|(margin, confidence, resamples)| NonInferiority {
+        margin,
+        confidence,
+        resamples,
+    })
 }
 
 fn bounds() -> impl Strategy<Value = Bounds> {

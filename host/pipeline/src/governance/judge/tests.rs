@@ -97,7 +97,10 @@ fn a_gap_that_chance_explains_is_not_enough_data_and_one_that_it_does_not_fails(
         first(PARITY, &disparity(0.7, Some(0.4))),
         "not enough data: it is 0.7, but chance may explain it (p = 0.4000)"
     );
-    assert_eq!(first(PARITY, &disparity(0.7, None)), "not enough data: it is 0.7, and whether by chance was not tested");
+    assert_eq!(
+        first(PARITY, &disparity(0.7, None)),
+        "not enough data: it is 0.7, and whether by chance was not tested"
+    );
 }
 
 #[test]
