@@ -1,16 +1,16 @@
 //! The files a user writes: pipelines and `stagewright.toml`. Strict TOML: what is not understood is an error that
 //! names the place and the nearest thing that would be.
 
-mod grants;
 mod gate;
+mod grants;
 mod pipeline;
 mod settings;
 mod source;
 
 pub(crate) use self::source::unknown;
 pub use self::{
-    grants::{Allowed, StageGrants},
     gate::GateSection,
+    grants::{Allowed, StageGrants},
     pipeline::{ModelSection, Pipeline, Reference, Select, Stage, StageInputs},
     settings::{OperatorGate, Retention, Settings, time},
     source::{Located, Problem, Problems, Source},

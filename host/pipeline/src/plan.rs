@@ -2,8 +2,8 @@
 //!
 //! Planning runs nothing. Whatever it accepts can only fail for what the data or a plugin's code turn out to be.
 
-mod grants;
 mod gate;
+mod grants;
 mod graph;
 mod stage;
 

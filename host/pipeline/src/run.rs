@@ -20,8 +20,8 @@ use stagewright_core::{
 use stagewright_runtime::{CancelToken, ENGINE};
 use stagewright_store::{ArtifactKind, StoreError};
 
+use self::step::{Owner, StepError, Steps};
 pub(crate) use self::step::{RESULTS, chain};
-use self::step::{StepError, Steps};
 use crate::{
     error::{Error, Result},
     file::Pipeline,
@@ -308,7 +308,8 @@ pub(crate) fn score(
     like: &StepRun,
     cancel: &CancelToken,
 ) -> Result<Result<Digest, String>> {
-    let options = Options { fresh: false, cancel: cancel.clone(), watcher: &(), git: &|| None };
+    let options = Options { fresh: false, record: false, cancel: cancel.clone(), watcher: &(), git: &|| None };
+    let asks = Owner { name: "gate", cache: true };
     let inputs = BTreeMap::from([("model".to_owned(), model), ("input".to_owned(), rows)]);
     let spec = StageSpec {
         contract: CONTRACT.to_owned(),
@@ -317,7 +318,7 @@ pub(crate) fn score(
         inputs,
         ..like.result.spec.clone()
     };
-    match Steps::new(project, &options).run("gate", "score".to_owned(), spec) {
+    match Steps::new(project, &options).run_for(&asks, "score".to_owned(), spec) {
         Ok(step) => Ok(step.result.outputs.get("output").copied().ok_or_else(|| "it predicted nothing".to_owned())),
         Err(StepError::Failed { message, .. }) => Ok(Err(message)),
         Err(StepError::Cancelled) => Err(Error::Invalid("judging was interrupted".to_owned())),

@@ -6,7 +6,7 @@ use serde_json::json;
 use stagewright::{
     Project,
     governance::{
-        Act, Judged, Standing, State, approval, audit,
+        Act, Checked, Judged, Standing, State, approval, audit,
         gate::Approvals,
         judge::{Outcome, RuleVerdict},
         standing, state, verdict,
@@ -15,7 +15,7 @@ use stagewright::{
 use stagewright_core::{VersionRef, record::Used};
 
 use super::{
-    Context, cancelled_by_user,
+    Context,
     people::{in_future, sign, write_in_turn},
 };
 use crate::{
@@ -49,7 +49,7 @@ pub(crate) fn dispatch(context: &Context, command: GateCommand) -> Result<(), Fa
             let act = Act::Waive { model, rule, reason, expires_ms };
             let signed = sign(context, &project, &signer, act)?;
             verdict::waive(&project, &signed)?;
-            let checked = verdict::check(&project, &wanted, &cancelled_by_user())?;
+            let checked = verdict::check(&project, &wanted, &context.cancelled_by_user())?;
             context.print(&checked, |checked| {
                 let by = &signed.statement.by;
                 format!("waived by {by} until {} UTC\n{}", time(expires_ms), outcome_text(&checked.judged))
@@ -61,7 +61,7 @@ pub(crate) fn dispatch(context: &Context, command: GateCommand) -> Result<(), Fa
 
 fn check(context: &Context, wanted: &VersionRef) -> Result<(), Failure> {
     let project = write_in_turn(context)?;
-    let checked = verdict::check(&project, wanted, &cancelled_by_user())?;
+    let checked = verdict::check(&project, wanted, &context.cancelled_by_user())?;
     let standing = standing(&project, wanted)?;
     context.print(&json!({ "checked": checked, "missing": standing.missing }), |_| explain(&standing))?;
     match checked.judged.record.verdict.outcome {
@@ -160,6 +160,22 @@ fn named(project: &Project, wanted: &VersionRef) -> Result<Used, Failure> {
 /// The very version, whatever `latest` or a tag may come to mean.
 fn reference(model: &Used) -> Result<VersionRef, Failure> {
     Ok(format!("{}@{}", model.name, model.number).parse()?)
+}
+
+/// What the gate made of a version, in a few lines.
+pub(super) fn summary(checked: &Checked) -> String {
+    let record = &checked.judged.record;
+    let shown = format!("{}@{}", record.model.name, record.model.number);
+    let mut text = format!(
+        "{shown} is {}; its gate says: {}\n",
+        with_article(checked.state.state),
+        record.verdict.outcome.as_str()
+    );
+    for rule in record.verdict.held() {
+        let _ = writeln!(text, "  {}: {}", rule.subject, printable(&rule.reason));
+    }
+    let _ = writeln!(text, "`stagewright gate explain {shown}` has every figure, and what is missing");
+    text
 }
 
 /// What a version's gate says, rule by rule, and what is missing.

@@ -12,8 +12,8 @@ use serde_json::Value;
 use stagewright_core::{Name, StageKind, VersionRef, stage::Profile};
 
 use super::{
-    grants::{StageGrants, truth},
     gate::GateSection,
+    grants::{StageGrants, truth},
     source::{Kind, Located, Node, Problems, Source, unknown},
 };
 

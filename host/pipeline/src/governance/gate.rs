@@ -155,6 +155,11 @@ fn is_word(text: &str) -> bool {
     !text.is_empty() && text.chars().all(|c| c.is_alphanumeric() || c == '-' || c == '_')
 }
 
+/// A metric may have dots too, as `quantile-0.5` has.
+fn is_metric(text: &str) -> bool {
+    text.split('.').all(is_word)
+}
+
 /// A value that stands without quotes.
 fn is_bare(value: &str) -> bool {
     let plain = |c: char| !c.is_control() && !r#",{}"=\"#.contains(c);
@@ -189,7 +194,7 @@ impl FromStr for Subject {
         };
         let form = "write STAGE.METRIC or STAGE.METRIC{LABEL=VALUE}";
         let (stage, metric) = head.split_once('.').ok_or_else(|| wrong(form))?;
-        if !is_word(stage) || !is_word(metric) {
+        if !is_word(stage) || !is_metric(metric) {
             return Err(wrong(form));
         }
         Ok(Self { stage: stage.to_owned(), metric: metric.to_owned(), labels })
@@ -340,6 +345,7 @@ mod tests {
             "fairness.accuracy{column=gender*ethnicity,group=Female*Asian-Pac-Islander}",
             r#"fairness.accuracy{column=x,group="a, \"b\" = {c} \\"}"#,
             "fairness.findings",
+            "expectations.quantile-0.5{column=age}",
         ] {
             assert_eq!(text.parse::<Subject>().map(|subject| subject.to_string()).as_deref(), Ok(text));
         }
@@ -355,6 +361,6 @@ mod tests {
         assert_eq!(why("a.b{x=}"), "the value of `x` must stand in quotes: x=\"...\"");
         assert_eq!(why("a.b{x=\"1}"), "a quote is not closed");
         assert_eq!(why("a.b{x=\"1\" y=2}"), "labels are separated by commas");
-        assert_eq!(why("a.b.c"), "write STAGE.METRIC or STAGE.METRIC{LABEL=VALUE}");
+        assert_eq!(why("a.b..c"), "write STAGE.METRIC or STAGE.METRIC{LABEL=VALUE}");
     }
 }
