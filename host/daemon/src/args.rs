@@ -172,6 +172,7 @@ impl Command {
                         | PluginCommand::Bench { .. }
                 )
                 | Self::Audit(AuditCommand::Verify { file: Some(_) })
+                | Self::User(UserCommand::Key { .. })
                 | Self::Serve
                 | Self::Completions { .. }
                 | Self::Worker

@@ -50,6 +50,7 @@ impl Scene {
             worker: Vec::new(),
             cores: 1,
             version: "test".into(),
+            world: Arc::new(()),
         };
         Project::create(folder.path(), "p", &surroundings).unwrap();
         let project = Project::open(folder.path(), Access::Write, &surroundings, &|_| {}).unwrap();

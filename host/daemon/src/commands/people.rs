@@ -172,7 +172,7 @@ pub(super) fn write_in_turn(context: &Context) -> Result<Project, Failure> {
 pub(super) fn sign(context: &Context, project: &Project, signer: &Signer, act: Act) -> Result<Signed, Failure> {
     let name: Name = signer.user.as_deref().unwrap_or(&context.surroundings.author).parse()?;
     let file = match &signer.key {
-        Some(file) => file.clone(),
+        Some(file) => context.path(file)?.at().to_owned(),
         None => key_file(&name)?,
     };
     let key = read_key(&file)?.ok_or_else(|| {
