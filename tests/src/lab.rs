@@ -160,7 +160,7 @@ impl Lab {
         command.current_dir(self.path()).env("STAGEWRIGHT_AUTHOR", "ada").args(arguments).stdin(Stdio::null());
         // What surrounds the tests must not change what is said.
         command.env_remove("STAGEWRIGHT_LOG").env("NO_COLOR", "1").env("COLUMNS", "100");
-        command.env("XDG_CACHE_HOME", self.file(".cache"));
+        command.env("XDG_CACHE_HOME", self.file(".cache")).env("XDG_CONFIG_HOME", self.file(".config"));
         // Other languages' tools, where `cargo test-all` could install them, and one place for what cargo builds.
         let toolchains = target().0.join("toolchains");
         let path = std::env::var_os("PATH").unwrap_or_default();

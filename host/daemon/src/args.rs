@@ -1,6 +1,9 @@
 //! The command line: what can be typed, and what each word means.
 
+mod governance;
 pub(crate) mod serve;
+
+pub(crate) use self::governance::{Decision, GateCommand, Signer, TokenCommand, UserCommand};
 
 use std::path::PathBuf;
 
@@ -9,7 +12,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 /// Machine learning in sandboxed, reproducible stages.
 ///
 /// Exit codes: 0 done; 1 it could not be done; 2 the command line or a file is wrong; 3 a stage failed or a validator
-/// found a violation; 4 a verification found a difference or damage; 130 interrupted.
+/// found a violation, or a gate holds a model; 4 a verification found a difference or damage; 130 interrupted.
 #[derive(Debug, Parser)]
 #[command(name = "stagewright", version, arg_required_else_help = true, max_term_width = 110)]
 pub(crate) struct Cli {
@@ -49,6 +52,19 @@ pub(crate) enum Command {
     /// Registered models.
     #[command(subcommand)]
     Model(ModelCommand),
+    /// Whether a model may serve, and why or why not.
+    #[command(subcommand)]
+    Gate(GateCommand),
+    /// Approve a model version: a signed statement for the record.
+    Approve(Decision),
+    /// Reject a model version: a signed statement for the record.
+    Reject(Decision),
+    /// Who takes part, in which roles.
+    #[command(subcommand)]
+    User(UserCommand),
+    /// What programs may do in a user's name.
+    #[command(subcommand)]
+    Token(TokenCommand),
     /// Check everything about a pipeline that can be checked without running it.
     Check {
         /// The pipeline file.
@@ -158,6 +174,7 @@ impl Command {
                         | PluginCommand::Bench { .. }
                 )
                 | Self::Audit(AuditCommand::Verify { file: Some(_) })
+                | Self::User(UserCommand::Key { .. })
                 | Self::Serve(_)
                 | Self::Completions { .. }
                 | Self::Worker
@@ -363,12 +380,37 @@ pub(crate) enum PluginCommand {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum ModelCommand {
-    /// List models and how many versions each has.
-    List,
-    /// Show a version: its parts, its input, the run that made it.
+    /// List models: the latest version of each, its state and its aliases.
+    List {
+        /// Every version of this model.
+        name: Option<String>,
+    },
+    /// Show a version: its parts, input and output, training, gate, approvals and state.
     Show {
         /// The version.
         version: String,
+    },
+    /// Compare two versions: what went in, and every figure with its interval.
+    Compare {
+        /// The first.
+        before: String,
+        /// The second.
+        after: String,
+    },
+    /// Give a version a further name. `champion` and `challenger` are given by deployments only.
+    Tag {
+        /// The version.
+        version: String,
+        /// The tag.
+        tag: String,
+    },
+    /// Retire a version for good. One that serves has to be taken out of service first.
+    Retire {
+        /// The version.
+        version: String,
+        /// Why, for the record.
+        #[arg(long)]
+        reason: String,
     },
 }
 

@@ -3,8 +3,10 @@
 pub(crate) mod audit;
 pub(crate) mod author;
 pub(crate) mod data;
+pub(crate) mod gate;
 pub(crate) mod inspect;
 pub(crate) mod model;
+pub(crate) mod people;
 pub(crate) mod plugin;
 pub(crate) mod project;
 pub(crate) mod recording;

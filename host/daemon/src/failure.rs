@@ -9,7 +9,7 @@ use crate::text::printable;
 pub(crate) const CANNOT: u8 = 1;
 /// The command line or a file is wrong.
 pub(crate) const WRONG_INPUT: u8 = 2;
-/// A stage failed, or a validator found a violation.
+/// A stage failed, a validator found a violation, or a gate holds a model.
 pub(crate) const STAGE_FAILED: u8 = 3;
 /// A verification found a difference or damage.
 pub(crate) const NOT_VERIFIED: u8 = 4;

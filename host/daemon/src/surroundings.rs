@@ -74,6 +74,21 @@ pub(crate) fn user() -> String {
     named.filter(|name| !name.is_empty()).unwrap_or_else(|| "unknown".to_owned())
 }
 
+/// Where users keep their private keys: in their own configuration folder, outside of every project.
+#[expect(clippy::disallowed_methods, reason = "this is where the environment enters")]
+pub(crate) fn keys() -> Option<std::path::PathBuf> {
+    let folder = |name: &str| std::env::var_os(name).map(std::path::PathBuf::from).filter(|path| path.is_absolute());
+    let configuration = folder("XDG_CONFIG_HOME").or_else(|| folder("HOME").map(|home| home.join(".config")));
+    Some(configuration?.join("stagewright/keys"))
+}
+
+/// Random bytes, from the operating system.
+pub(crate) fn random<const BYTES: usize>() -> std::io::Result<[u8; BYTES]> {
+    let mut bytes = [0; BYTES];
+    getrandom::fill(&mut bytes).map_err(|error| std::io::Error::other(error.to_string()))?;
+    Ok(bytes)
+}
+
 /// The directory of a project, as the command line or the current directory say.
 pub(crate) fn project(given: Option<&Path>) -> std::io::Result<std::path::PathBuf> {
     match given {

@@ -6,7 +6,7 @@ use stagewright_core::name::NameError;
 use stagewright_runtime::StageError;
 use stagewright_store::StoreError;
 
-use crate::{file::Problems, ingest::IngestError};
+use crate::{file::Problems, governance::Refusal, ingest::IngestError};
 
 /// Why something could not be done.
 #[derive(Debug, thiserror::Error)]
@@ -33,6 +33,9 @@ pub enum Error {
     /// The store.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// What governance does not allow.
+    #[error(transparent)]
+    Refused(#[from] Refusal),
     /// Part of what a run kept.
     #[error("{what} is not what the run kept")]
     Damaged {

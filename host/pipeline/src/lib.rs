@@ -2,7 +2,8 @@
 //!
 //! A pipeline file is [read](mod@file), [planned](plan) and [run]; every stage's result is kept under its run key, so a
 //! stage runs once for each combination of component, parameters, inputs and seed. A run can be [verified](verify),
-//! [compared](compare) and [traced](lineage). Data comes in and goes out through [`ingest`].
+//! [compared](compare) and [traced](lineage). Which models may serve is [governed](governance). Data comes in and goes
+//! out through [`ingest`].
 
 pub mod code;
 pub mod compare;
@@ -11,6 +12,7 @@ mod error;
 pub mod execute;
 pub mod file;
 mod given;
+pub mod governance;
 pub mod granted;
 pub mod house;
 pub mod ingest;

@@ -2,6 +2,7 @@
 //!
 //! Planning runs nothing. Whatever it accepts can only fail for what the data or a plugin's code turn out to be.
 
+mod gate;
 mod grants;
 mod graph;
 mod stage;
@@ -21,7 +22,7 @@ use stagewright_core::{
 };
 
 use crate::{
-    file::{Located, Pipeline, Problems, Source, Stage},
+    file::{Located, Pipeline, Problem, Problems, Source, Stage},
     params::Parameters,
 };
 
@@ -66,6 +67,8 @@ pub struct Plan {
     pub stages: Vec<PlannedStage>,
     /// The name of the model to register and the trainer that makes it.
     pub model: Option<(Name, usize)>,
+    /// What could not be checked, and why.
+    pub notes: Vec<Problem>,
 }
 
 /// A stage that can run once those before it have.
@@ -213,6 +216,7 @@ impl Plan {
             taken: BTreeSet::new(),
             grants: BTreeMap::new(),
             asked: BTreeMap::new(),
+            notes: Vec::new(),
         };
         planner.resolve_data();
         planner.resolve_plugins();
@@ -220,11 +224,13 @@ impl Plan {
         let order = planner.order();
         let stages = planner.stages(&order);
         let model = planner.model(&order);
+        planner.gate(&stages, model.as_ref().map(|(_, trainer)| *trainer));
         planner.unused_defaults();
         planner.unused_grants();
+        let notes = std::mem::take(&mut planner.notes);
         let plugins = planner.plugins.into_iter().map(|(name, (used, _))| (name, used)).collect();
         let data = planner.data.into_iter().map(|(name, (used, _))| (name, used)).collect();
-        planner.file.finish(Self { pipeline: pipeline.clone(), data, plugins, stages, model })
+        planner.file.finish(Self { pipeline: pipeline.clone(), data, plugins, stages, model, notes })
     }
 
     /// Whether running it again would do nothing new: no stage asks the world anew.
@@ -250,6 +256,7 @@ struct Planner<'a> {
     grants: BTreeMap<String, Grants>,
     /// What each stage's plugins ask for.
     asked: BTreeMap<String, BTreeSet<Capability>>,
+    notes: Vec<Problem>,
 }
 
 impl<'a> Planner<'a> {

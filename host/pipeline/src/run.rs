@@ -14,13 +14,13 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 use stagewright_core::{
     Digest, Grants, canonical,
-    record::{GitState, LogLine, RunRecord, StageRun, Status, Used},
-    stage::CONTRACT,
+    record::{GitState, LogLine, RunRecord, StageRun, Status, StepRun, Used},
+    stage::{CONTRACT, StageSpec},
 };
 use stagewright_runtime::{CancelToken, ENGINE};
 use stagewright_store::{ArtifactKind, StoreError};
 
-use self::step::Steps;
+use self::step::{Owner, StepError, Steps};
 pub(crate) use self::step::{RESULTS, chain};
 use crate::{
     error::{Error, Result},
@@ -296,6 +296,34 @@ pub fn list(project: &Project, limit: usize, pipeline: Option<&str>) -> Result<V
     let records = project.store.ledger()?.records(RUNS, if pipeline.is_some() { usize::MAX } else { limit }, true)?;
     let runs = records.iter().filter_map(|(_, bytes)| canonical::from_slice::<RunRecord>(bytes).ok());
     Ok(runs.filter(|run| pipeline.is_none_or(|name| run.pipeline.as_str() == name)).take(limit).collect())
+}
+
+/// Scores rows by another model than the step that did, in every other respect as that one did. The outer error is the
+/// store's; the inner text says why that model cannot.
+pub(crate) fn score(
+    project: &Project,
+    model: Digest,
+    predictor: Digest,
+    rows: Digest,
+    like: &StepRun,
+    cancel: &CancelToken,
+) -> Result<Result<Digest, String>> {
+    let options = Options { fresh: false, record: false, cancel: cancel.clone(), watcher: &(), git: &|| None };
+    let asks = Owner { name: "gate", cache: true };
+    let inputs = BTreeMap::from([("model".to_owned(), model), ("input".to_owned(), rows)]);
+    let spec = StageSpec {
+        contract: CONTRACT.to_owned(),
+        engine: ENGINE.to_owned(),
+        component: predictor,
+        inputs,
+        ..like.result.spec.clone()
+    };
+    match Steps::new(project, &options).run_for(&asks, "score".to_owned(), spec) {
+        Ok(step) => Ok(step.result.outputs.get("output").copied().ok_or_else(|| "it predicted nothing".to_owned())),
+        Err(StepError::Failed { message, .. }) => Ok(Err(message)),
+        Err(StepError::Cancelled) => Err(Error::Invalid("judging was interrupted".to_owned())),
+        Err(StepError::Broken(error)) => Err(error),
+    }
 }
 
 /// The last run of the same pipeline, if this one is equal to it: same inputs, same steps, nothing new.

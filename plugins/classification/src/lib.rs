@@ -8,6 +8,7 @@ pub mod bootstrap;
 pub mod categories;
 pub mod classes;
 pub mod confusion;
+mod declared;
 mod evaluate;
 pub mod figures;
 pub mod judge;

@@ -7,6 +7,7 @@ use stagewright_stage::label::Class;
 /// The parameters of the evaluator.
 #[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
+#[schemars(extend("x-metrics" = crate::declared::figures()))]
 pub struct Parameters {
     /// The column that says what the rows really are.
     pub label: String,

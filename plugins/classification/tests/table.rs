@@ -75,3 +75,19 @@ fn parameters_out_of_range_are_refused() {
 fn unknown_parameters_are_refused() {
     assert!(serde_json::from_value::<Parameters>(json!({"label": "income", "treshold": 0.4})).is_err());
 }
+
+#[test]
+fn every_figure_of_a_report_is_declared_with_its_labels() {
+    let report = run(json!({"label": "income", "slices": ["sex"], "bootstrap": 0})).unwrap();
+    let schema = stagewright_stage::schemars::schema_for!(Parameters).to_value();
+    let families = schema["x-metrics"].as_array().expect("the schema says which figures there are");
+    for metric in &report.metrics {
+        let labels: std::collections::BTreeSet<&str> = metric.labels.iter().map(|label| label.name.as_str()).collect();
+        let declared = families.iter().any(|family| {
+            let named = family["names"].as_array().is_some_and(|names| names.iter().any(|name| *name == metric.name));
+            let own = family["labels"].as_object().map(|labels| labels.keys().map(String::as_str).collect());
+            named && own.unwrap_or_default() == labels
+        });
+        assert!(declared, "{} with {labels:?}", metric.name);
+    }
+}

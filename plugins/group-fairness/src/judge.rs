@@ -234,14 +234,9 @@ impl Writer<'_> {
     }
 
     fn significance(&mut self, significance: &Significance, labels: &[Label], support: Option<u64>) {
-        for (name, probability) in [
-            ("demographic-parity-difference-p-value", significance.demographic_parity_difference),
-            ("demographic-parity-ratio-p-value", significance.demographic_parity_ratio),
-            ("equalized-odds-difference-p-value", significance.equalized_odds_difference),
-            ("equal-opportunity-difference-p-value", significance.equal_opportunity_difference),
-            ("predictive-parity-difference-p-value", significance.predictive_parity_difference),
-        ] {
-            self.metric(name, labels, probability, None, support);
+        for (name, probability) in significance.named() {
+            let name = format!("{name}-p-value");
+            self.metric(&name, labels, probability, None, support);
         }
     }
 

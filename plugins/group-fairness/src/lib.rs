@@ -5,6 +5,7 @@
 
 pub mod categories;
 mod check;
+mod declared;
 pub mod disparity;
 pub mod figures;
 pub mod input;

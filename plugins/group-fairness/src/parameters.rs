@@ -19,6 +19,7 @@ pub enum Intersections {
 /// The parameters of the checker.
 #[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
+#[schemars(extend("x-metrics" = crate::declared::figures()))]
 pub struct Parameters {
     /// The column that says what the rows really are.
     pub label: String,

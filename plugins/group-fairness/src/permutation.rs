@@ -29,6 +29,29 @@ pub struct Significance {
     pub predictive_parity_difference: f64,
 }
 
+/// The disparities that are tested, in the order of [`Significance::named`].
+pub const TESTED: [&str; 5] = [
+    "demographic-parity-difference",
+    "demographic-parity-ratio",
+    "equalized-odds-difference",
+    "equal-opportunity-difference",
+    "predictive-parity-difference",
+];
+
+impl Significance {
+    /// The probabilities by the names of their disparities.
+    pub fn named(&self) -> [(&'static str, f64); TESTED.len()] {
+        let probabilities = [
+            self.demographic_parity_difference,
+            self.demographic_parity_ratio,
+            self.equalized_odds_difference,
+            self.equal_opportunity_difference,
+            self.predictive_parity_difference,
+        ];
+        std::array::from_fn(|place| (TESTED[place], probabilities[place]))
+    }
+}
+
 /// Rows among which groups are dealt, some of them marked.
 struct Deck {
     /// Each row's group.

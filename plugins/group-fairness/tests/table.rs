@@ -109,3 +109,22 @@ fn a_protected_column_that_the_table_lacks_is_refused_with_the_nearest() {
     let Failure::InvalidData(message) = failure else { panic!("{failure:?}") };
     assert!(message.contains("did you mean `race`?"), "{message}");
 }
+
+#[test]
+fn every_figure_of_a_report_is_declared_with_its_labels() {
+    let report = run(json!({
+        "protected": ["sex", "race"], "privileged": { "sex": "m" }, "min-support": 10, "min-positives": 1, "permutations": 20,
+    }))
+    .expect("a report");
+    let schema = stagewright_stage::schemars::schema_for!(Parameters).to_value();
+    let families = schema["x-metrics"].as_array().expect("the schema says which figures there are");
+    for metric in &report.metrics {
+        let labels: std::collections::BTreeSet<&str> = metric.labels.iter().map(|label| label.name.as_str()).collect();
+        let declared = families.iter().any(|family| {
+            let named = family["names"].as_array().is_some_and(|names| names.iter().any(|name| *name == metric.name));
+            let own = family["labels"].as_object().map(|labels| labels.keys().map(String::as_str).collect());
+            named && own.unwrap_or_default() == labels
+        });
+        assert!(declared, "{} with {labels:?}", metric.name);
+    }
+}

@@ -4,6 +4,7 @@
 //! measures over resamples of rows that stay sorted, which is what makes a thousand of them cheap.
 
 pub mod bootstrap;
+mod declared;
 mod evaluate;
 pub mod figures;
 pub mod judge;

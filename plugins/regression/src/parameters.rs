@@ -6,6 +6,7 @@ use serde::Deserialize;
 /// The parameters of the evaluator.
 #[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
+#[schemars(extend("x-metrics" = crate::declared::figures()))]
 pub struct Parameters {
     /// The column of observed numbers.
     pub label: String,

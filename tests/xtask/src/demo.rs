@@ -29,7 +29,9 @@ pub(crate) fn run_demo(workspace: &Workspace) -> Result<()> {
 
     let step = |shown: &str, arguments: &[&str]| {
         println!("$ stagewright {shown}");
-        run(command(&stagewright).current_dir(&folder).args(arguments))?;
+        // The keys of the demo's people belong to the demo.
+        let keys = folder.join(".config");
+        run(command(&stagewright).current_dir(&folder).env("XDG_CONFIG_HOME", keys).args(arguments))?;
         println!();
         Ok::<_, anyhow::Error>(())
     };
@@ -41,6 +43,18 @@ pub(crate) fn run_demo(workspace: &Workspace) -> Result<()> {
     typed("data add adult data/census.csv.gz")?;
     typed("run pipelines/income.toml")?;
     typed("show latest")?;
+    typed("user add ada --role admin")?;
+    typed("user add grace --role model-risk --as ada")?;
+    let decide = |before: &str, behind: &str, reason: &str| {
+        let words = before.split(' ').chain([reason]).chain(behind.split(' ')).collect::<Vec<_>>();
+        step(&format!("{before} \"{reason}\" {behind}"), &words)
+    };
+    let rule = "fairness.demographic-parity-ratio{column=gender}";
+    let waive = format!("gate waive income@1 --rule {rule} --reason");
+    decide(&waive, "--expires 90d --as grace", "it ranks mailings and decides about nobody")?;
+    decide("approve income@1 --reason", "--as grace", "accurate enough for mailings, and the waiver ends in 90 days")?;
+    typed("gate explain income@1")?;
+    typed("gate verify")?;
     typed("verify latest")
 }
 

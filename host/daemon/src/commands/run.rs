@@ -5,6 +5,7 @@ use std::{fmt::Write, path::Path};
 use serde_json::json;
 use stagewright::{
     file::Pipeline,
+    governance::verdict,
     memo,
     plan::{Plan, Work},
     run::{self, Options, RunOutcome, Watcher},
@@ -53,7 +54,7 @@ pub(crate) fn check(context: &Context, path: &Path) -> Result<(), Failure> {
         })
         .collect();
     context.print(
-        &json!({ "pipeline": pipeline.name, "data": plan.data, "plugins": plan.plugins, "stages": stages }),
+        &json!({ "pipeline": pipeline.name, "data": plan.data, "plugins": plan.plugins, "stages": stages, "notes": plan.notes }),
         |_| {
             let mut text = format!("{} is in order: {} stages\n", path.display(), plan.stages.len());
             for (stage, said) in plan.stages.iter().zip(&stages) {
@@ -68,6 +69,9 @@ pub(crate) fn check(context: &Context, path: &Path) -> Result<(), Failure> {
                     let _ = writeln!(text, "    impure: it is granted {grants}");
                 }
             }
+            for note in &plan.notes {
+                let _ = writeln!(text, "note: {note}");
+            }
             text
         },
     )
@@ -77,7 +81,7 @@ pub(crate) fn run(context: &Context, path: &Path, seed: Option<u64>, fresh: bool
     let text = read(context, path)?;
     let (shown, version) = (path.display().to_string(), context.surroundings.version.as_str());
     if !fresh && let Some(run) = memo::unchanged(context.root(), &shown, &text, seed, version) {
-        return told(context, &RunOutcome { run, unchanged: true }, record);
+        return told(context, &RunOutcome { run, unchanged: true }, record, "");
     }
     let cancel = context.cancelled_by_user();
     let mut pipeline = parse(path, &text)?;
@@ -91,14 +95,23 @@ pub(crate) fn run(context: &Context, path: &Path, seed: Option<u64>, fresh: bool
         asked.and_then(|asked| asked.join().ok().flatten())
     };
     let options = Options { fresh, record, cancel, watcher: &context.progress as &dyn Watcher, git: &git };
+    let cancel = options.cancel.clone();
     let outcome = run::run(&project, &plan, &options)?;
+    let judged = match (&pipeline.gate, &outcome.run.model) {
+        (Some(_), Some(model)) if !outcome.unchanged => {
+            Some(verdict::check(&project, &format!("{}@{}", model.name, model.number).parse()?, &cancel)?)
+        }
+        _ => None,
+    };
     if outcome.run.status == Status::Succeeded && plan.repeatable() {
         memo::note(context.root(), &shown, &text, seed, version, &outcome.run);
     }
-    told(context, &outcome, record)
+    let judged = judged.map(|checked| super::gate::summary(&checked)).unwrap_or_default();
+    told(context, &outcome, record, &judged)
 }
 
-fn told(context: &Context, outcome: &RunOutcome, record: bool) -> Result<(), Failure> {
+/// `judged` says what the gate made of the model.
+fn told(context: &Context, outcome: &RunOutcome, record: bool, judged: &str) -> Result<(), Failure> {
     let run = &outcome.run;
     let recorded = run.steps().any(|(_, step)| step.recording.is_some());
     if record && (outcome.unchanged || !recorded && run.stages.iter().all(|stage| stage.failed.is_none())) {
@@ -107,7 +120,8 @@ fn told(context: &Context, outcome: &RunOutcome, record: bool) -> Result<(), Fai
     context.print(outcome, |outcome| match outcome.unchanged {
         true => format!("nothing has changed since run {}\n{}", run.id, show::summary(run)),
         false => {
-            format!("run {}: {} in {}\n{}", run.id, run.status.as_str(), duration(run.elapsed_ms), show::summary(run))
+            let (status, summary) = (run.status.as_str(), show::summary(run));
+            format!("run {}: {status} in {}\n{summary}{judged}", run.id, duration(run.elapsed_ms))
         }
     })?;
     match &run.status {

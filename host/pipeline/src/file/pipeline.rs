@@ -12,6 +12,7 @@ use serde_json::Value;
 use stagewright_core::{Name, StageKind, VersionRef, name::nearest, stage::Profile};
 
 use super::{
+    gate::GateSection,
     grants::{StageGrants, truth},
     source::{Kind, Located, Node, Problems, Source, unknown},
 };
@@ -35,6 +36,8 @@ pub struct Pipeline {
     pub stages: Vec<Stage>,
     /// The model to register.
     pub model: Option<ModelSection>,
+    /// What that model must show before it may serve.
+    pub gate: Option<GateSection>,
 }
 
 /// A stage as written.
@@ -138,7 +141,7 @@ impl Pipeline {
         let mut source = Source::new(path, text);
         let root = source.parse();
         let root_has_keys = matches!(&root.kind, Kind::Table(entries) if !entries.is_empty());
-        let known = root.known(&mut source, "a pipeline", &["pipeline", "data", "defaults", "stage", "model"]);
+        let known = root.known(&mut source, "a pipeline", &["pipeline", "data", "defaults", "stage", "model", "gate"]);
         let file = &mut source;
 
         let (mut name, mut seed, mut profile) = (None, 0, Profile::Fast);
@@ -182,12 +185,17 @@ impl Pipeline {
         }
         stages.sort_by_key(|stage| stage.name.at.start);
         let model = known.get("model").and_then(|node| ModelSection::read(file, node));
+        let gate = known.get("gate").map(|node| GateSection::read(file, node));
+        if let (Some(gate), false) = (&gate, known.contains_key("model")) {
+            let hint = "add: [model] and, on the next line, name = \"my-model\"".to_owned();
+            file.problem(&gate.at, "[gate] guards a model, but the pipeline registers none", Some(hint));
+        }
         if stages.is_empty() && file.is_sound() {
             file.problem(&(0..0), "the pipeline has no stages", Some("add one: [stage.NAME]".into()));
         }
         let name = name.unwrap_or_else(|| "pipeline".parse().expect("a valid name"));
         let checked = source.clone().finish(());
-        checked.map(|()| Self { source, name, seed, profile, data, defaults, stages, model })
+        checked.map(|()| Self { source, name, seed, profile, data, defaults, stages, model, gate })
     }
 
     /// The stage of this name.

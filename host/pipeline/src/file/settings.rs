@@ -6,9 +6,11 @@ use std::time::Duration;
 
 pub use self::serve::{RequestLog, Serve};
 use super::{
+    gate::approvals,
     grants::Allowed,
     source::{Kind, Node, Problems, Source},
 };
+use crate::governance::gate::Approvals;
 
 /// What the operator of a project may set.
 #[derive(Clone, Debug, PartialEq)]
@@ -37,6 +39,8 @@ pub struct Settings {
     pub allowed: Allowed,
     /// How models answer requests.
     pub serve: Serve,
+    /// What every model needs, whatever its pipeline says.
+    pub gate: OperatorGate,
 }
 
 /// What `gc` keeps besides what is tagged, registered or in use.
@@ -46,6 +50,26 @@ pub struct Retention {
     pub versions: Option<u64>,
     /// The newest runs, with everything that they made; none for all.
     pub runs: Option<u64>,
+}
+
+/// What the operator asks of every model. A pipeline's gate can ask for more, not for less.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct OperatorGate {
+    /// Who must approve, beside those whom the pipeline names.
+    pub approvals: Option<Approvals>,
+    /// The environments that gates guard; none for all.
+    pub environments: Option<Vec<String>>,
+}
+
+impl OperatorGate {
+    fn read(file: &mut Source, node: &Node) -> Self {
+        let keys = node.known(file, "[gate]", &["approvals", "environments"]);
+        let environments = keys.get("environments").map(|node| node.texts(file, "environments"));
+        Self {
+            approvals: keys.get("approvals").and_then(|node| approvals(file, node)),
+            environments: environments.map(|names| names.into_iter().map(|name| name.value).collect()),
+        }
+    }
 }
 
 impl Default for Settings {
@@ -63,6 +87,7 @@ impl Default for Settings {
             keep: Retention { versions: None, runs: None },
             allowed: Allowed::default(),
             serve: Serve::default(),
+            gate: OperatorGate::default(),
         }
     }
 }
@@ -104,6 +129,9 @@ log = \"1MiB\"
 # memory = \"1GiB\"       # of each instance
 # body = \"8MiB\"         # of each request
 # log = \"errors\"        # or all
+# [gate]                # what every model needs, beside the gate of its pipeline
+# approvals = { count = 1, roles = [\"model-risk\"], within = \"14d\" }
+# environments = [\"production\"]     # those that gates guard; all by default
 ";
 
     /// Reads `stagewright.toml`. `path` is only for messages.
@@ -114,7 +142,8 @@ log = \"1MiB\"
         let mut source = Source::new(path, text);
         let file = &mut source;
         let root = file.parse();
-        let sections = root.known(file, "stagewright.toml", &["project", "limits", "run", "keep", "grants", "serve"]);
+        let known = ["project", "limits", "run", "keep", "grants", "serve", "gate"];
+        let sections = root.known(file, "stagewright.toml", &known);
         let mut settings = Self::default();
         if let Some(section) = sections.get("project") {
             let keys = section.known(file, "[project]", &["name"]);
@@ -158,6 +187,9 @@ log = \"1MiB\"
         if let Some(section) = sections.get("serve") {
             settings.serve = Serve::parse(file, section);
         }
+        if let Some(section) = sections.get("gate") {
+            settings.gate = OperatorGate::read(file, section);
+        }
         source.finish(settings)
     }
 }
@@ -180,21 +212,27 @@ fn size(file: &mut Source, node: &Node, what: &str) -> Option<u64> {
     bytes
 }
 
-fn duration(file: &mut Source, node: &Node, what: &str) -> Option<Duration> {
-    let units = [("ms", 1), ("s", 1000), ("m", 60_000), ("h", 3_600_000), ("d", 86_400_000)];
-    let milliseconds = match &node.kind {
-        Kind::Text(text) => number_with_unit(text, &units),
+pub(super) fn duration(file: &mut Source, node: &Node, what: &str) -> Option<Duration> {
+    let time = match &node.kind {
+        Kind::Text(text) => time(text),
         _ => None,
     };
-    if milliseconds.is_none_or(|milliseconds| milliseconds == 0) {
+    if time.is_none() {
         file.problem(
             &node.at,
             format!("{what} must be a duration"),
             Some("for example \"90s\", \"10m\" or \"1h\"".into()),
         );
     }
-    milliseconds.map(Duration::from_millis)
+    time
 }
+
+/// A time as the files write it: `90s`, `12h`, `30d`. None where it is none, or nothing.
+pub fn time(text: &str) -> Option<Duration> {
+    number_with_unit(text, &TIMES).filter(|milliseconds| *milliseconds > 0).map(Duration::from_millis)
+}
+
+const TIMES: [(&str, u64); 5] = [("ms", 1), ("s", 1000), ("m", 60_000), ("h", 3_600_000), ("d", 86_400_000)];
 
 fn number_with_unit(text: &str, units: &[(&str, u64)]) -> Option<u64> {
     let split = text.find(|c: char| !c.is_ascii_digit())?;

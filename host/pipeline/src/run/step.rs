@@ -89,6 +89,14 @@ pub(super) struct Steps<'a> {
     done: Mutex<BTreeSet<Digest>>,
 }
 
+/// Who asks for a step.
+pub(super) struct Owner<'a> {
+    /// The stage, for whoever watches.
+    pub(super) name: &'a str,
+    /// Whether results are kept for later runs even where something is granted.
+    pub(super) cache: bool,
+}
+
 /// Whose step it is.
 struct Watched<'a> {
     watcher: &'a dyn Watcher,
@@ -139,6 +147,11 @@ impl<'a> Steps<'a> {
     }
 
     pub(super) fn run(&self, stage: &PlannedStage, title: String, spec: StageSpec) -> Result<StepRun, StepError> {
+        self.run_for(&Owner { name: &stage.name, cache: stage.cache }, title, spec)
+    }
+
+    /// Runs a step that may be no stage's.
+    pub(super) fn run_for(&self, stage: &Owner<'_>, title: String, spec: StageSpec) -> Result<StepRun, StepError> {
         let key = spec.key();
 
         let _turn = self.take_turn(key);
@@ -152,10 +165,10 @@ impl<'a> Steps<'a> {
         if self.options.cancel.is_cancelled() {
             return Err(StepError::Cancelled);
         }
-        self.options.watcher.step_began(&stage.name, &title);
+        self.options.watcher.step_began(stage.name, &title);
         let watched = Watched {
             watcher: self.options.watcher,
-            stage: &stage.name,
+            stage: stage.name,
             step: &title,
             said: Mutex::default(),
             granted: Keeper::new(self.project),
