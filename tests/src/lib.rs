@@ -2,6 +2,7 @@
 
 mod lab;
 mod masked;
+pub mod registry;
 
 pub use self::{
     lab::{Daemon, Lab, Said, census, component, components, examples, signal},

@@ -13,4 +13,5 @@ mod polyglot;
 mod program;
 mod refusals;
 mod repositories;
+mod sharing;
 mod tampering;

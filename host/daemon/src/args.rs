@@ -1,5 +1,7 @@
 //! The command line: what can be typed, and what each word means.
 
+pub(crate) mod share;
+
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -153,6 +155,7 @@ impl Command {
                         | PluginCommand::Build { .. }
                         | PluginCommand::Test { .. }
                         | PluginCommand::Bench { .. }
+                        | PluginCommand::Share(_)
                 )
                 | Self::Audit(AuditCommand::Verify { file: Some(_) })
                 | Self::Serve
@@ -311,18 +314,10 @@ pub(crate) enum PluginCommand {
         #[arg(long, short, value_name = "FILE")]
         output: Option<PathBuf>,
     },
-    /// Check components and add each as a new version of a plugin.
-    Add {
-        /// `.wasm` files, or folders of them.
-        #[arg(required = true)]
-        files: Vec<PathBuf>,
-        /// The plugin's name, for a single file; by default the file's.
-        #[arg(long)]
-        name: Option<String>,
-        /// Why, for the record.
-        #[arg(long, short, default_value = "")]
-        message: String,
-    },
+    /// Check components and add each as a new version of a plugin: from files, the web or a registry.
+    Add(share::AddArgs),
+    #[command(flatten)]
+    Share(share::ShareCommand),
     /// List plugins.
     List,
     /// Check that a component keeps every promise of the contract: it describes itself, is deterministic, validates

@@ -5,10 +5,12 @@ mod grants;
 mod pipeline;
 mod settings;
 mod source;
+mod trust;
 
 pub use self::{
     grants::{Allowed, StageGrants},
     pipeline::{ModelSection, Pipeline, Reference, Select, Stage, StageInputs},
     settings::{Retention, Settings},
     source::{Located, Problem, Problems, Source},
+    trust::Trust,
 };

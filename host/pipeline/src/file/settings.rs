@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::{
     grants::Allowed,
     source::{Kind, Node, Problems, Source},
+    trust::Trust,
 };
 
 /// What the operator of a project may set.
@@ -32,6 +33,8 @@ pub struct Settings {
     pub keep: Retention,
     /// What pipelines may grant to stages.
     pub allowed: Allowed,
+    /// Whose plugins are taken.
+    pub trust: Trust,
 }
 
 /// What `gc` keeps besides what is tagged, registered or in use.
@@ -57,6 +60,7 @@ impl Default for Settings {
             workers: None,
             keep: Retention { versions: None, runs: None },
             allowed: Allowed::default(),
+            trust: Trust::default(),
         }
     }
 }
@@ -89,6 +93,10 @@ log = \"1MiB\"
 # http = [\"api.example.org\"]
 # environment = [\"REGION\"]
 # wall-clock = true
+
+# [trust]               # whose plugins `stagewright plugin add` takes; everybody's by default
+# require-signature = true
+# keys = [\"RW...\"]      # public keys of minisign; `stagewright plugin keygen` makes one
 ";
 
     /// Reads `stagewright.toml`. `path` is only for messages.
@@ -99,7 +107,7 @@ log = \"1MiB\"
         let mut source = Source::new(path, text);
         let file = &mut source;
         let root = file.parse();
-        let sections = root.known(file, "stagewright.toml", &["project", "limits", "run", "keep", "grants"]);
+        let sections = root.known(file, "stagewright.toml", &["project", "limits", "run", "keep", "grants", "trust"]);
         let mut settings = Self::default();
         if let Some(section) = sections.get("project") {
             let keys = section.known(file, "[project]", &["name"]);
@@ -139,6 +147,9 @@ log = \"1MiB\"
         }
         if let Some(section) = sections.get("grants") {
             settings.allowed = Allowed::read(file, section);
+        }
+        if let Some(section) = sections.get("trust") {
+            settings.trust = Trust::parse(file, section);
         }
         source.finish(settings)
     }
