@@ -39,7 +39,7 @@ struct Wanted {
 
 pub(crate) fn add(context: &Context, arguments: &AddArgs) -> Result<(), Failure> {
     let project = context.write()?;
-    let mut lock = Lock::read(&project.root)?;
+    let lock = Lock::read(&project.root)?;
     let all = if arguments.locked { locked(&lock)? } else { wanted(context, arguments)? };
     let trust = trust(context, &project.settings, &arguments.demands)?;
     let logins = logins()?;
@@ -55,8 +55,7 @@ pub(crate) fn add(context: &Context, arguments: &AddArgs) -> Result<(), Failure>
         }
         let manifest = obtained.manifest.clone();
         let added = take(&project, obtained, &name, &arguments.message, &what, &standing)?;
-        note(&mut lock, &name, &source, manifest, &added);
-        lock.write()?;
+        note(&project, &name, &source, manifest, &added)?;
         taken.push(Taken { added, source: what, signature: standing_text(&standing) });
     }
     context.print(&taken, |taken| {
@@ -96,17 +95,28 @@ fn take(
 }
 
 /// Keeps the lock to what the project now has: a plugin from elsewhere is locked, one of our own is not.
-fn note(lock: &mut Lock, name: &Name, source: &Source, manifest: Option<String>, added: &Added) {
+fn note(
+    project: &Project,
+    name: &Name,
+    source: &Source,
+    manifest: Option<String>,
+    added: &Added,
+) -> Result<(), Failure> {
+    // Others may have locked something since.
+    let _deciding = project.deciding();
+    let mut lock = Lock::read(&project.root)?;
     let digest = added.version.digest;
-    let same = lock.entries().get(name).is_some_and(|entry| entry.digest == digest);
+    if lock.entries().get(name).is_some_and(|entry| entry.digest == digest) {
+        return Ok(());
+    }
     match source {
-        _ if same => {}
         Source::File(_) => lock.remove(name),
         Source::Web(_) | Source::Registry(_) => {
             let version = added.plugin.metadata.get("version").cloned();
             lock.set(name, Entry { source: source.to_string(), version, digest, manifest });
         }
     }
+    Ok(lock.write()?)
 }
 
 /// What the command line names.
