@@ -76,12 +76,19 @@ pub fn files(path: &GivenPath) -> Result<Vec<GivenPath>> {
     }
 }
 
-/// Checks a component and adds it as a new version. One equal to the latest version makes none.
+/// Checks a component and adds it as a new version. One equal to the latest version makes none. `what` is for messages.
 ///
 /// # Errors
 /// The bytes are not a component of the contract, or cannot be stored.
-pub fn add(project: &Project, component: Vec<u8>, name: &Name, message: &str, origin: &Origin) -> Result<Added> {
-    let (component, plugin) = inspect(&project.pool, &project.limits(), component, &origin.source)?;
+pub fn add(
+    project: &Project,
+    component: Vec<u8>,
+    what: &str,
+    name: &Name,
+    message: &str,
+    origin: &Origin,
+) -> Result<Added> {
+    let (component, plugin) = inspect(&project.pool, &project.limits(), component, what)?;
     let code = project.store.code()?;
     let _deciding = project.deciding();
     let latest = code.log(name)?.into_iter().next();

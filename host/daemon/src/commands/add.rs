@@ -8,7 +8,7 @@ use stagewright::{
     code::{self, Added, Origin, Signed},
 };
 use stagewright_core::{Digest, Name};
-use stagewright_sharing::{Lock, Obtained, SharingError, Source, Standing, lock::Entry, obtain};
+use stagewright_sharing::{Lock, SharingError, Signature, Source, Standing, lock::Entry, obtain};
 
 use super::{
     Context,
@@ -45,18 +45,20 @@ pub(crate) fn add(context: &Context, arguments: &AddArgs) -> Result<(), Failure>
     let logins = logins()?;
     let mut taken = Vec::new();
     for Wanted { source, shown, name } in all {
-        let what = recorded(&source);
+        let recorded = recorded(&source);
         context.progress.line(&format!("checking {shown}"));
         let obtained = obtain(&source, &logins, TIME)?;
         let standing =
-            trust.judge(&what, &obtained.component, obtained.signature.as_ref()).map_err(SharingError::from)?;
+            trust.judge(&shown, &obtained.component, obtained.signature.as_ref()).map_err(SharingError::from)?;
         if !arguments.demands.update {
-            lock.check(&name, &Digest::of(&obtained.component), &what)?;
+            lock.check(&name, &Digest::of(&obtained.component), &recorded)?;
         }
         let manifest = obtained.manifest.clone();
-        let added = take(&project, obtained, &name, &arguments.message, &what, &standing)?;
+        let signature = obtained.signature.as_ref().map(|signature| signed(signature, &standing));
+        let origin = Origin { source: recorded.clone(), signature };
+        let added = code::add(&project, obtained.component, &shown, &name, &arguments.message, &origin)?;
         note(&project, &name, &source, manifest, &added)?;
-        taken.push(Taken { added, source: what, signature: standing_text(&standing) });
+        taken.push(Taken { added, source: recorded, signature: standing_text(&standing) });
     }
     context.print(&taken, |taken| {
         let mut columns = Columns::new(&["plugin", "exports", "size", "digest", "signature", ""]);
@@ -74,24 +76,15 @@ pub(crate) fn add(context: &Context, arguments: &AddArgs) -> Result<(), Failure>
     })
 }
 
-fn take(
-    project: &Project,
-    obtained: Obtained,
-    name: &Name,
-    message: &str,
-    what: &str,
-    standing: &Standing,
-) -> Result<Added, Failure> {
-    let signature = obtained.signature.map(|signature| Signed {
+fn signed(signature: &Signature, standing: &Standing) -> Signed {
+    Signed {
         text: signature.text().to_owned(),
         key: signature.key_id(),
         trusted_comment: match standing {
             Standing::Signed { comment, .. } => Some(comment.clone()),
             Standing::Unknown { .. } | Standing::Unsigned => None,
         },
-    });
-    let origin = Origin { source: what.to_owned(), signature };
-    Ok(code::add(project, obtained.component, name, message, &origin)?)
+    }
 }
 
 /// Keeps the lock to what the project now has: a plugin from elsewhere is locked, one of our own is not.
