@@ -161,6 +161,7 @@ impl Lab {
         // What surrounds the tests must not change what is said.
         command.env_remove("STAGEWRIGHT_LOG").env("NO_COLOR", "1").env("COLUMNS", "100");
         command.env("XDG_CACHE_HOME", self.file(".cache")).env("XDG_CONFIG_HOME", self.file(".config"));
+        command.env_remove("REGISTRY_AUTH_FILE").env("DOCKER_CONFIG", self.file(".docker"));
         // Other languages' tools, where `cargo test-all` could install them, and one place for what cargo builds.
         let toolchains = target().0.join("toolchains");
         let path = std::env::var_os("PATH").unwrap_or_default();
@@ -262,7 +263,7 @@ pub fn census(rows: usize) -> String {
 }
 
 /// Cargo's target folder, and that of the profile in use: tests lie in `target/PROFILE/deps`.
-fn target() -> (PathBuf, PathBuf) {
+pub(crate) fn target() -> (PathBuf, PathBuf) {
     let program = std::env::current_exe().expect("a test knows where it lies");
     let profile = program.ancestors().nth(2).expect("a test lies in target/PROFILE/deps");
     (profile.parent().expect("a profile lies in target").to_owned(), profile.to_owned())

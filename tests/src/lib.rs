@@ -3,6 +3,7 @@
 mod client;
 mod lab;
 mod masked;
+pub mod registry;
 
 pub use self::{
     client::{Got, Serving, receive, send},

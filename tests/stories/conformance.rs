@@ -260,6 +260,7 @@ fn an_inspection_says_what_a_plugin_is_and_may_do_without_a_project() {
           authors      not said
           source       not said
           digest       [digest]
+          signature    not signed
           size         6.0 kB
           exports      preprocessor
           imports      stagewright:stage/tables@0.1.0, stagewright:stage/failures@0.1.0, stagewright:stage/datasets@0.1.0

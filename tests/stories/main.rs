@@ -15,4 +15,5 @@ mod program;
 mod refusals;
 mod repositories;
 mod serving;
+mod sharing;
 mod tampering;

@@ -2,6 +2,7 @@
 
 mod governance;
 pub(crate) mod serve;
+pub(crate) mod share;
 
 pub(crate) use self::governance::{Decision, GateCommand, Signer, TokenCommand, UserCommand};
 
@@ -172,6 +173,7 @@ impl Command {
                         | PluginCommand::Build { .. }
                         | PluginCommand::Test { .. }
                         | PluginCommand::Bench { .. }
+                        | PluginCommand::Share(_)
                 )
                 | Self::Audit(AuditCommand::Verify { file: Some(_) })
                 | Self::User(UserCommand::Key { .. })
@@ -331,18 +333,10 @@ pub(crate) enum PluginCommand {
         #[arg(long, short, value_name = "FILE")]
         output: Option<PathBuf>,
     },
-    /// Check components and add each as a new version of a plugin.
-    Add {
-        /// `.wasm` files, or folders of them.
-        #[arg(required = true)]
-        files: Vec<PathBuf>,
-        /// The plugin's name, for a single file; by default the file's.
-        #[arg(long)]
-        name: Option<String>,
-        /// Why, for the record.
-        #[arg(long, short, default_value = "")]
-        message: String,
-    },
+    /// Check components and add each as a new version of a plugin: from files, the web or a registry.
+    Add(share::AddArgs),
+    #[command(flatten)]
+    Share(share::ShareCommand),
     /// List plugins.
     List,
     /// Check that a component keeps every promise of the contract: it describes itself, is deterministic, validates

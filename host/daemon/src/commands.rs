@@ -1,5 +1,6 @@
 //! The commands, a file for each group.
 
+pub(crate) mod add;
 pub(crate) mod audit;
 pub(crate) mod author;
 pub(crate) mod data;
@@ -13,6 +14,7 @@ pub(crate) mod recording;
 pub(crate) mod repo;
 pub(crate) mod run;
 pub(crate) mod serve;
+pub(crate) mod share;
 pub(crate) mod show;
 pub(crate) mod trial;
 

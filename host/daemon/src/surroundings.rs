@@ -56,6 +56,15 @@ pub(crate) fn random() -> u64 {
     RandomState::new().build_hasher().finish()
 }
 
+/// The file that `docker login` and its like write, as they agree on where it is.
+#[expect(clippy::disallowed_methods, reason = "this is where the environment enters")]
+pub(crate) fn registry_logins() -> Option<std::path::PathBuf> {
+    let path = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(std::path::PathBuf::from);
+    path("REGISTRY_AUTH_FILE")
+        .or_else(|| path("DOCKER_CONFIG").map(|folder| folder.join("config.json")))
+        .or_else(|| path("HOME").map(|home| home.join(".docker/config.json")))
+}
+
 /// Where other languages' tools may be.
 #[expect(clippy::disallowed_methods, reason = "this is where the environment enters")]
 pub(crate) fn toolbox() -> stagewright_workshop::build::Toolbox {

@@ -3,11 +3,12 @@
 use std::{collections::BTreeMap, fs, path::PathBuf, sync::Arc};
 
 use serde::Serialize;
+use serde_json::json;
 use stagewright_core::{
     Digest, Grants, Name, Schema, VersionRef, canonical,
     record::{PluginRecord, Used},
 };
-use stagewright_runtime::{CancelToken, Component, Limits, Metadata, WorkerPool};
+use stagewright_runtime::{COMPONENT_BYTES, CancelToken, Component, Limits, Metadata, WorkerPool};
 use stagewright_store::{ArtifactKind, Version};
 
 use crate::{
@@ -21,8 +22,28 @@ use crate::{
 
 /// The collection of plugins in the code repository, by the component's digest.
 const PLUGINS: &str = "plugin";
-/// No component is larger.
-const MOST_BYTES: u64 = 256 << 20;
+/// The collection of their signatures.
+const SIGNATURES: &str = "plugin-signature";
+
+/// Where a component came from and who vouches for it. Kept beside it, and in the audit log.
+#[derive(Clone, Debug, Default)]
+pub struct Origin {
+    /// The address that it came from, or its file's name.
+    pub source: String,
+    /// Its detached signature.
+    pub signature: Option<Signed>,
+}
+
+/// A component's signature, as it was judged when the component came.
+#[derive(Clone, Debug)]
+pub struct Signed {
+    /// The text of its file.
+    pub text: String,
+    /// The key that it names.
+    pub key: String,
+    /// What the signer says, if the project trusts the key and the signature holds.
+    pub trusted_comment: Option<String>,
+}
 
 /// What adding a component made.
 #[derive(Clone, Debug, Serialize)]
@@ -55,62 +76,107 @@ pub fn files(path: &GivenPath) -> Result<Vec<GivenPath>> {
     }
 }
 
-/// Checks a component and adds it as a new version. One equal to the latest version makes none.
+/// Checks a component and adds it as a new version. One equal to the latest version makes none. `what` is for messages.
 ///
 /// # Errors
-/// The file is not a component of the contract, or cannot be stored.
-pub fn add(project: &Project, path: &GivenPath, name: Option<&Name>, message: &str) -> Result<Added> {
-    let stem = path.given().file_stem().map(|stem| stem.to_string_lossy().into_owned()).unwrap_or_default();
-    let name = match name {
-        Some(name) => name.clone(),
-        None => stem.parse()?,
-    };
-    let (component, plugin) = inspect_file(project, path)?;
+/// The bytes are not a component of the contract, or cannot be stored.
+pub fn add(
+    project: &Project,
+    component: Vec<u8>,
+    what: &str,
+    name: &Name,
+    message: &str,
+    origin: &Origin,
+) -> Result<Added> {
+    let (component, plugin) = inspect(&project.pool, &project.limits(), component, what)?;
     let code = project.store.code()?;
     let _deciding = project.deciding();
-    let latest = code.log(&name)?.into_iter().next();
-    if let Some(latest) = latest.as_ref().filter(|latest| latest.digest == plugin.digest) {
-        return Ok(Added { version: latest.clone(), unchanged: true, plugin });
+    let latest = code.log(name)?.into_iter().next();
+    let known = code.record(SIGNATURES, plugin.digest.as_bytes())?;
+    let new_signature = origin.signature.as_ref().filter(|signed| known.as_deref() != Some(signed.text.as_bytes()));
+    let unchanged = latest.clone().filter(|latest| latest.digest == plugin.digest);
+    if let (Some(version), None) = (&unchanged, new_signature) {
+        return Ok(Added { version: version.clone(), unchanged: true, plugin });
     }
     let mut transaction = code.begin(&project.actor())?;
+    let signed = origin.signature.as_ref();
+    transaction.audit(json!({
+        "action": "take-plugin", "name": name, "digest": plugin.digest, "source": origin.source,
+        "signature": match signed {
+            None => "none",
+            Some(Signed { trusted_comment: None, .. }) => "unknown key",
+            Some(_) => "trusted key",
+        },
+        "key": signed.map(|signed| &signed.key),
+        "signer-says": signed.and_then(|signed| signed.trusted_comment.as_ref()),
+    }));
+    if let Some(signed) = new_signature {
+        transaction.put_record(SIGNATURES, plugin.digest.as_bytes(), signed.text.as_bytes())?;
+    }
+    if let Some(version) = unchanged {
+        transaction.commit()?;
+        return Ok(Added { version, unchanged: true, plugin });
+    }
     transaction.put_bytes(component.bytes())?;
     transaction.put_record(PLUGINS, plugin.digest.as_bytes(), &canonical::to_vec(&plugin))?;
-    transaction.set_version(&name, plugin.digest, ArtifactKind::Plugin, latest.map(|latest| latest.number), message);
+    transaction.set_version(name, plugin.digest, ArtifactKind::Plugin, latest.map(|latest| latest.number), message);
     let mut versions = transaction.commit()?;
     let version = versions.pop().ok_or_else(|| Error::Invalid("the commit made no version".to_owned()))?;
     Ok(Added { version, unchanged: false, plugin })
 }
 
-/// What the component in a file is, without adding it.
+/// The text of the signature that came with a component, if one did.
 ///
 /// # Errors
-/// The file is not a component of the contract.
-pub fn inspect_file(project: &Project, path: &GivenPath) -> Result<(Component, PluginRecord)> {
-    inspect_with(&project.pool, &project.limits(), path)
+/// The code repository cannot be read.
+pub fn signature(project: &Project, component: &Digest) -> Result<Option<String>> {
+    let record = project.store.code()?.record(SIGNATURES, component.as_bytes())?;
+    Ok(record.and_then(|bytes| String::from_utf8(bytes).ok()))
 }
 
-/// The same without a project.
+/// The component in a file, and what it is.
 ///
 /// # Errors
 /// The file is not a component of the contract.
-pub fn inspect_with(pool: &WorkerPool, limits: &Limits, path: &GivenPath) -> Result<(Component, PluginRecord)> {
+pub fn inspect_file(pool: &WorkerPool, limits: &Limits, path: &GivenPath) -> Result<(Component, PluginRecord)> {
     let size = fs::metadata(path.at()).map_err(|source| Error::io("cannot read", path.given(), source))?.len();
-    if size > MOST_BYTES {
-        return Err(Error::Invalid(format!("{path} has {size} bytes; a component has at most {MOST_BYTES}")));
+    if size > COMPONENT_BYTES {
+        return Err(too_large(&path.to_string(), size));
     }
-    let component =
-        Component::new(fs::read(path.at()).map_err(|source| Error::io("cannot read", path.given(), source))?);
+    let bytes = fs::read(path.at()).map_err(|source| Error::io("cannot read", path.given(), source))?;
+    inspect(pool, limits, bytes, &path.to_string())
+}
+
+/// What a component is. `what` is for messages.
+///
+/// # Errors
+/// The bytes are not a component of the contract.
+pub fn inspect(
+    pool: &WorkerPool,
+    limits: &Limits,
+    component: Vec<u8>,
+    what: &str,
+) -> Result<(Component, PluginRecord)> {
+    let bytes = component.len() as u64;
+    if bytes > COMPONENT_BYTES {
+        return Err(too_large(what, bytes));
+    }
+    let component = Component::new(component);
     let inspection = pool
         .inspect_within(&component, limits, &CancelToken::new())
-        .map_err(|source| Error::Stage { what: format!("{path} cannot be a plugin"), source })?;
+        .map_err(|source| Error::Stage { what: format!("{what} cannot be a plugin"), source })?;
     let plugin = PluginRecord {
         digest: component.digest(),
-        bytes: size,
+        bytes,
         metadata: metadata(&inspection.metadata),
         imports: inspection.imports,
         stages: inspection.stages,
     };
     Ok((component, plugin))
+}
+
+fn too_large(what: &str, bytes: u64) -> Error {
+    Error::Invalid(format!("{what} has {bytes} bytes; a component has at most {COMPONENT_BYTES}"))
 }
 
 fn metadata(metadata: &Metadata) -> BTreeMap<String, String> {

@@ -6,6 +6,7 @@ mod grants;
 mod pipeline;
 mod settings;
 mod source;
+mod trust;
 
 pub(crate) use self::source::unknown;
 pub use self::{
@@ -14,4 +15,5 @@ pub use self::{
     pipeline::{ModelSection, Pipeline, Reference, Select, Stage, StageInputs},
     settings::{OperatorGate, RequestLog, Retention, Serve, Settings, time},
     source::{Located, Problem, Problems, Source},
+    trust::Trust,
 };

@@ -17,7 +17,7 @@ const NODE: [&str; 2] = ["@bytecodealliance/componentize-js@0.23.0", "esbuild@0.
 const CLIENTS: [&str; 2] = ["tritonclient[http]==2.73.0", "kserve==0.21.0"];
 
 /// How long a package manager may take. Where there is no network it must not hold up the tests.
-const LIMIT: Duration = Duration::from_secs(300);
+pub(crate) const LIMIT: Duration = Duration::from_secs(300);
 
 /// Installs what is not there yet, where it can.
 pub(crate) fn install(workspace: &Workspace) -> Result<()> {
@@ -42,17 +42,17 @@ pub(crate) fn install(workspace: &Workspace) -> Result<()> {
 }
 
 /// Runs an installation once, and again only when what is wanted has changed.
-fn attempt(folder: &Path, name: &str, wanted: &str, install: impl FnOnce() -> bool) -> Result<()> {
+pub(crate) fn attempt(folder: &Path, name: &str, wanted: &str, install: impl FnOnce() -> bool) -> Result<()> {
     let mark = folder.join(name).with_extension("installed");
     if fs::read_to_string(&mark).is_ok_and(|known| known == wanted) {
         return Ok(());
     }
     fs::create_dir_all(folder)?;
-    println!("languages: installing {wanted} into {}", folder.join(name).display());
+    println!("stories: installing {wanted} into {}", folder.join(name).display());
     if install() {
         fs::write(mark, wanted)?;
     } else {
-        println!("languages: that could not be done; the stories that need it will be skipped");
+        println!("stories: that could not be done; those that need it will be skipped");
     }
     Ok(())
 }

@@ -9,6 +9,7 @@ mod component;
 mod demo;
 mod languages;
 mod plugins;
+mod sharing;
 mod stories;
 mod toolchain;
 mod workspace;

@@ -4,7 +4,7 @@ use anyhow::Result;
 
 use crate::{
     command::{cargo, run},
-    languages, plugins,
+    languages, plugins, sharing,
     toolchain::Choice,
     workspace::Workspace,
 };
@@ -14,6 +14,7 @@ pub(crate) fn run_all(workspace: &Workspace, arguments: &[String]) -> Result<()>
     plugins::build_all(workspace, Choice::Any)?;
     build_host(workspace)?;
     languages::install(workspace)?;
+    sharing::install(workspace)?;
     run(cargo().current_dir(&workspace.root).args(["test", "--release", "--workspace", "--locked"]).args(arguments))
 }
 

@@ -122,7 +122,7 @@ fn change_text(change: &serde_json::Value) -> String {
         .iter()
         .filter(|(name, value)| *name != "action" && !value.is_null() && value.as_str() != Some(""))
         .map(|(name, value)| match value {
-            serde_json::Value::String(text) if text.len() > 24 && name.as_str() != "message" => {
+            serde_json::Value::String(text) if text.len() > 24 && !["message", "source"].contains(&name.as_str()) => {
                 format!("{name} {}…", &text.chars().take(12).collect::<String>())
             }
             serde_json::Value::String(text) => format!("{name} {text}"),

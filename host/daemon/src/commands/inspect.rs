@@ -2,16 +2,19 @@
 
 use std::{fmt::Write, path::Path};
 
-use serde_json::Value;
+use serde::Serialize;
+use serde_json::{Value, json};
 use stagewright::{
-    code,
+    Project, code,
     runtime::{Limits, WorkerPool},
 };
 use stagewright_core::{Digest, StageKind, VersionRef, grant::Capability, record::PluginRecord};
+use stagewright_sharing::{Signature, Standing, Trust, obtain::beside};
 
 use super::Context;
 use crate::{
-    failure::Failure,
+    args::share::Demands,
+    failure::{CANNOT, Failure},
     text::{printable, size},
 };
 
@@ -20,16 +23,54 @@ pub(crate) fn inspect(context: &Context, plugin: &str) -> Result<(), Failure> {
     let path = context.path(Path::new(plugin))?;
     if path.given().extension().is_some_and(|ending| ending == "wasm") || path.at().is_file() {
         let pool = WorkerPool::new(context.worker(), 1, super::trial::cache(context));
-        let (_, record) = code::inspect_with(&pool, &Limits::default(), &path)?;
-        return context.print(&record, |record| described(plugin, record));
+        let (component, record) = code::inspect_file(&pool, &Limits::default(), &path)?;
+        let settings = Project::settings(context.root())?;
+        let trust = super::share::trust(context, &settings, &Demands::default())?;
+        let vouched = Vouched::of(trust, plugin, component.bytes(), beside(path.at())?)?;
+        let mut told = serde_json::to_value(&record).map_err(|error| Failure::new(CANNOT, error.to_string()))?;
+        told["signature"] = json!(vouched);
+        return context.print(&told, |_| described(plugin, &record, &vouched));
     }
     let wanted: VersionRef = plugin.parse()?;
-    let (version, record) = code::plugin(&context.read()?, &wanted)?;
+    let project = context.read()?;
+    let (version, record) = code::plugin(&project, &wanted)?;
+    let signature = code::signature(&project, &version.digest)?;
+    let component = project.store.code()?.bytes(&version.digest)?;
+    let trust = super::share::trust(context, &project.settings, &Demands::default())?;
+    let vouched = Vouched::of(trust, plugin, &component, signature)?;
     let title = format!("{}@{}", version.name, version.number);
-    context.print(&serde_json::json!({ "version": version, "plugin": record }), |_| described(&title, &record))
+    let told = json!({ "version": version, "plugin": record, "signature": vouched });
+    context.print(&told, |_| described(&title, &record, &vouched))
 }
 
-fn described(title: &str, record: &PluginRecord) -> String {
+/// Who signed a plugin, and whether that counts here.
+#[derive(Debug, Default, Serialize)]
+struct Vouched {
+    standing: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    key: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    comment: Option<String>,
+}
+
+impl Vouched {
+    fn of(trust: Trust, plugin: &str, component: &[u8], text: Option<String>) -> Result<Self, Failure> {
+        let signature = text.map(|text| Signature::parse(plugin, &text)).transpose()?;
+        // To look at a plugin is not to take it: what would be refused is told.
+        let trust = Trust { require_signature: false, ..trust };
+        let judged = trust.judge(plugin, component, signature.as_ref());
+        Ok(Self {
+            standing: judged.as_ref().map_or_else(ToString::to_string, super::share::standing_text),
+            key: signature.as_ref().map(Signature::key_id),
+            comment: match judged {
+                Ok(Standing::Signed { comment, .. }) => Some(comment),
+                _ => None,
+            },
+        })
+    }
+}
+
+fn described(title: &str, record: &PluginRecord, vouched: &Vouched) -> String {
     let mut text = format!("{title}\n");
     let kinds: Vec<&str> = record.stages.iter().map(|stage| stage.kind.as_str()).collect();
     let mut line = |name: &str, value: &str| {
@@ -39,6 +80,7 @@ fn described(title: &str, record: &PluginRecord) -> String {
         line(name, record.metadata.get(name).map_or("not said", String::as_str));
     }
     line("digest", &Digest::to_string(&record.digest));
+    line("signature", &vouched.standing);
     line("size", &size(record.bytes));
     line("exports", &kinds.join(", "));
     line("imports", &if record.imports.is_empty() { "nothing".to_owned() } else { record.imports.join(", ") });

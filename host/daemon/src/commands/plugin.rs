@@ -1,47 +1,16 @@
-//! `plugin add`, `list`, and the way to what other files do.
+//! `plugin list`, and the way to what other files do.
 
 use stagewright::{code, data, store::ArtifactKind};
 
 use super::Context;
-use crate::{
-    args::PluginCommand,
-    failure::{Failure, WRONG_INPUT},
-    text::{self, Columns},
-};
+use crate::{args::PluginCommand, failure::Failure, text::Columns};
 
 pub(crate) fn dispatch(context: &Context, command: PluginCommand) -> Result<(), Failure> {
     match command {
         PluginCommand::New { name, lang, kind, path } => super::author::new(context, &name, &lang, &kind, path),
         PluginCommand::Build { folder, output } => super::author::build(context, &folder, output.as_deref()),
-        PluginCommand::Add { files, name, message } => {
-            let project = context.write()?;
-            let mut paths = Vec::new();
-            for file in &files {
-                paths.extend(code::files(&context.path(file)?)?);
-            }
-            if name.is_some() && paths.len() > 1 {
-                return Err(Failure::new(WRONG_INPUT, "--name is for a single file"));
-            }
-            let name = name.map(|name| name.parse()).transpose()?;
-            let mut added = Vec::new();
-            for path in &paths {
-                context.progress.line(&format!("checking {path}"));
-                added.push(code::add(&project, path, name.as_ref(), &message)?);
-            }
-            context.print(&added, |added| {
-                let mut columns = Columns::new(&["plugin", "exports", "size", "digest", ""]);
-                for one in added {
-                    columns.row([
-                        format!("{}@{}", one.version.name, one.version.number),
-                        code::kinds(&one.plugin),
-                        text::size(one.plugin.bytes),
-                        one.version.digest.short(),
-                        if one.unchanged { "unchanged" } else { "" }.to_owned(),
-                    ]);
-                }
-                columns.text()
-            })
-        }
+        PluginCommand::Add(arguments) => super::add::add(context, &arguments),
+        PluginCommand::Share(command) => super::share::dispatch(context, command),
         PluginCommand::Test { file, replay: Some(replay), .. } => {
             super::recording::replay(context, &replay, file.as_deref())
         }

@@ -9,6 +9,7 @@ use super::{
     gate::approvals,
     grants::Allowed,
     source::{Kind, Node, Problems, Source},
+    trust::Trust,
 };
 use crate::governance::gate::Approvals;
 
@@ -41,6 +42,8 @@ pub struct Settings {
     pub serve: Serve,
     /// What every model needs, whatever its pipeline says.
     pub gate: OperatorGate,
+    /// Whose plugins are taken.
+    pub trust: Trust,
 }
 
 /// What `gc` keeps besides what is tagged, registered or in use.
@@ -88,6 +91,7 @@ impl Default for Settings {
             allowed: Allowed::default(),
             serve: Serve::default(),
             gate: OperatorGate::default(),
+            trust: Trust::default(),
         }
     }
 }
@@ -129,9 +133,14 @@ log = \"1MiB\"
 # memory = \"1GiB\"       # of each instance
 # body = \"8MiB\"         # of each request
 # log = \"errors\"        # or all
+
 # [gate]                # what every model needs, beside the gate of its pipeline
 # approvals = { count = 1, roles = [\"model-risk\"], within = \"14d\" }
 # environments = [\"production\"]     # those that gates guard; all by default
+
+# [trust]               # whose plugins `stagewright plugin add` takes; everybody's by default
+# require-signature = true
+# keys = [\"RW...\"]      # public keys of minisign; `stagewright plugin keygen` makes one
 ";
 
     /// Reads `stagewright.toml`. `path` is only for messages.
@@ -142,7 +151,7 @@ log = \"1MiB\"
         let mut source = Source::new(path, text);
         let file = &mut source;
         let root = file.parse();
-        let known = ["project", "limits", "run", "keep", "grants", "serve", "gate"];
+        let known = ["project", "limits", "run", "keep", "grants", "serve", "gate", "trust"];
         let sections = root.known(file, "stagewright.toml", &known);
         let mut settings = Self::default();
         if let Some(section) = sections.get("project") {
@@ -189,6 +198,9 @@ log = \"1MiB\"
         }
         if let Some(section) = sections.get("gate") {
             settings.gate = OperatorGate::read(file, section);
+        }
+        if let Some(section) = sections.get("trust") {
+            settings.trust = Trust::parse(file, section);
         }
         source.finish(settings)
     }

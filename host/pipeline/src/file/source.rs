@@ -228,6 +228,16 @@ impl Node {
         }
     }
 
+    pub(super) fn boolean(&self, source: &mut Source, what: &str) -> Option<bool> {
+        match self.kind {
+            Kind::Boolean(truth) => Some(truth),
+            _ => {
+                source.problem(&self.at, format!("{what} must be true or false, not {}", self.describe()), None);
+                None
+            }
+        }
+    }
+
     pub(super) fn integer(&self, source: &mut Source, what: &str, range: Range<i64>) -> Option<i64> {
         match self.kind {
             Kind::Integer(number) if range.contains(&number) => Some(number),
