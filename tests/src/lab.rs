@@ -240,6 +240,11 @@ pub fn components() -> Vec<PathBuf> {
     paths
 }
 
+/// Where `cargo test-all` installs other people's validators of documents.
+pub fn validators() -> PathBuf {
+    target().0.join("toolchains/validators")
+}
+
 /// The folder of examples.
 pub fn examples() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples")

@@ -4,6 +4,6 @@ mod lab;
 mod masked;
 
 pub use self::{
-    lab::{Daemon, Lab, Said, census, component, components, examples, signal},
+    lab::{Daemon, Lab, Said, census, component, components, examples, signal, validators},
     masked::masked,
 };

@@ -2,6 +2,7 @@
 
 mod conformance;
 mod daemon;
+mod documents;
 mod grants;
 #[path = "../src/guests.rs"]
 #[allow(dead_code, unreachable_pub, reason = "the guests have more users than these stories")]

@@ -3,6 +3,7 @@
 pub(crate) mod audit;
 pub(crate) mod author;
 pub(crate) mod data;
+pub(crate) mod document;
 pub(crate) mod inspect;
 pub(crate) mod model;
 pub(crate) mod plugin;

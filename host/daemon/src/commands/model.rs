@@ -37,6 +37,8 @@ pub(crate) fn dispatch(context: &Context, command: ModelCommand) -> Result<(), F
                 }
             })
         }
+        ModelCommand::Export { version, directory } => super::document::export(context, &version, &directory),
+        ModelCommand::Key { of } => super::document::key(context, of),
         ModelCommand::Show { version } => {
             let version = models.resolve(&version.parse::<VersionRef>()?)?;
             let model: Model = canonical::from_slice(&models.bytes(&version.digest)?)
