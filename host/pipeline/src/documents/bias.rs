@@ -314,7 +314,7 @@ impl Reader {
             let list = || known.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
             let class = match (class, known.as_slice()) {
                 (Some(class), _) => class.as_str(),
-                (None, [_, last]) => last,
+                (None, [_, last]) => *last,
                 (None, _) => {
                     let column = &self.fields[*column].name;
                     return Err(Error::Invalid(format!(

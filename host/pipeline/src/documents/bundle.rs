@@ -87,7 +87,6 @@ pub fn export(project: &Project, wanted: &VersionRef, directory: &Path) -> Resul
     let facts = gather(project, wanted)?;
     let (entries, left_out) = entries(project, &facts)?;
     let signature = sign(project, &facts, &entries)?;
-    let refused = |path: &Path| move |error| Error::io("cannot write", path, error);
     fs::create_dir_all(directory).map_err(refused(directory))?;
     if fs::read_dir(directory).map_err(refused(directory))?.next().is_some() {
         return Err(Error::Invalid(format!("{} is not empty; name a new directory", directory.display())));
@@ -110,6 +109,10 @@ pub fn export(project: &Project, wanted: &VersionRef, directory: &Path) -> Resul
     }
     files.sort_by(|one, other| one.path.cmp(&other.path));
     Ok(Exported { model: facts.label(), files, left_out })
+}
+
+fn refused(path: &Path) -> impl FnOnce(io::Error) -> Error {
+    move |error| Error::io("cannot write", path, error)
 }
 
 /// The signature that an export made now would have.

@@ -242,14 +242,14 @@ pub fn gather(project: &Project, wanted: &VersionRef) -> Result<Facts> {
     })
 }
 
-/// The first run that registered this version.
+/// The newest run that registered this version: an equal model that is made again is no new version, and what judged it
+/// last counts.
 fn run_of(project: &Project, version: &Version) -> Result<RunRecord> {
     let registered = |run: &RunRecord| {
         run.model.as_ref().is_some_and(|model| model.name == version.name && model.number == version.number)
     };
-    let runs = run::list(project, usize::MAX, None)?;
     // The list begins with the newest.
-    runs.into_iter().rfind(registered).ok_or_else(|| {
+    run::list(project, usize::MAX, None)?.into_iter().find(registered).ok_or_else(|| {
         Error::Invalid(format!(
             "the run that made {}@{} ({}) is not kept any more, and without its record there is nothing to make \
              documents from; raise `runs` under [keep] in stagewright.toml to keep more",
