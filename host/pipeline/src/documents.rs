@@ -6,8 +6,8 @@
 mod annex;
 mod bias;
 mod bom;
-mod bundle;
 mod card;
+mod exported;
 mod facts;
 mod provenance;
 mod signature;
@@ -21,7 +21,7 @@ use stagewright_core::{VersionRef, name::nearest};
 
 pub use self::{
     bias::{Audit, Category, Question, Table},
-    bundle::{Exported, export},
+    exported::{Exported, export},
     facts::{Facts, gather},
     signature::public_key,
     text::Gap,
@@ -127,6 +127,6 @@ fn of_facts(project: &Project, kind: Kind, facts: &Facts, question: &Question) -
         Kind::BiasAudit => document(bias::document(facts, &bias::audit(project, facts, question)?)),
         Kind::MlBom => document(bom::bom(facts)),
         Kind::Provenance => without_gaps(provenance::envelope(project, facts)?),
-        Kind::ModelSignature => without_gaps(bundle::signature(project, facts)?),
+        Kind::ModelSignature => without_gaps(exported::signature(project, facts)?),
     })
 }

@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 use stagewright_core::StageKind;
 
 use super::{
-    bundle,
+    exported,
     facts::Facts,
     statement::{digests, resource, sign, statement},
     text::time,
@@ -27,8 +27,8 @@ pub(crate) fn envelope(project: &Project, facts: &Facts) -> Result<String> {
 
 /// The files of the exported model that the run made, under the names that they have there.
 pub(super) fn subject(facts: &Facts) -> Value {
-    let record = resource(bundle::RECORD, &facts.record);
-    let states = facts.parts.iter().map(|part| resource(&bundle::state_name(part), &part.state));
+    let record = resource(exported::RECORD, &facts.record);
+    let states = facts.parts.iter().map(|part| resource(&exported::state_name(part), &part.state));
     let mut all: Vec<Value> = Vec::new();
     for file in [record].into_iter().chain(states) {
         // Two parts may have learned the same; a file is there once.
