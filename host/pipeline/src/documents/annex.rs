@@ -146,7 +146,7 @@ fn development(facts: &Facts, markdown: &mut Markdown) {
     markdown.table(&["part", "plugin", "component", "what it learned"], parts);
     let steps: f64 = facts.run.steps().map(|(_, step)| step.result.elapsed_ms).sum();
     markdown.paragraph(format!(
-        "The run's {} steps took {} of processor time, {} of it for training, on one machine.",
+        "The run's {} steps took {}, {} of it for training, on one machine.",
         facts.run.steps().count(),
         seconds(steps),
         seconds(facts.training.as_ref().map_or(0.0, |training| training.elapsed_ms))

@@ -3,7 +3,10 @@
 
 use std::fmt::Write;
 
-use stagewright_core::{StageKind, report::Severity};
+use stagewright_core::{
+    StageKind,
+    report::{Metric, Severity},
+};
 
 use super::{
     facts::{Facts, StageReport},
@@ -37,9 +40,7 @@ fn front_matter(facts: &Facts) -> String {
     let mut results = String::new();
     for report in facts.reports.iter().filter(|report| report.kind != StageKind::Validator) {
         let mut metrics = String::new();
-        // Slices stand in the text; here, what a leaderboard would compare.
-        let compared = report.report.metrics.iter().filter(|metric| !metric.labels.contains_key("group"));
-        for metric in compared {
+        for metric in report.report.metrics.iter().filter(|metric| is_compared(report.kind, metric)) {
             // A figure that is undefined has no place in a list of values; the table below has it.
             let Some(value) = metric.value else { continue };
             let kind = metric.name.replace('-', "_");
@@ -67,6 +68,17 @@ fn front_matter(facts: &Facts) -> String {
         yaml.truncate(yaml.find("model-index:").unwrap_or(yaml.len()));
     }
     yaml + &results + "---\n"
+}
+
+/// What a leaderboard would compare: of an evaluator the overall figures, of a fairness checker the disparities.
+fn is_compared(kind: StageKind, metric: &Metric) -> bool {
+    match kind {
+        StageKind::FairnessChecker => {
+            let beside = metric.name.ends_with("-p-value") || metric.name == "groups-compared";
+            metric.labels.contains_key("column") && !metric.labels.contains_key("group") && !beside
+        }
+        _ => metric.labels.is_empty(),
+    }
 }
 
 fn head(facts: &Facts, markdown: &mut Markdown) {
@@ -146,7 +158,7 @@ fn training(facts: &Facts, markdown: &mut Markdown) {
         code(&training.rows.name),
         rows(training.rows.count),
         training.validation.as_ref().map_or_else(String::new, |validation| format!(
-            ", with {} ({} rows) to decide when to stop",
+            ", with {} ({} rows) for validation",
             code(&validation.name),
             rows(validation.count)
         ))
@@ -170,7 +182,7 @@ fn training(facts: &Facts, markdown: &mut Markdown) {
     let parameters = training.parameters.iter().map(|(name, value)| vec![code(name), code(&value.to_string())]);
     markdown.table(&["parameter", "value"], parameters);
     markdown.paragraph(format!(
-        "Seed {}. Training all candidates took {} of processor time; no step used more than {} of memory.",
+        "Seed {}. Training all candidates took {}; no step used more than {} of memory.",
         training.seed,
         seconds(training.elapsed_ms),
         megabytes(training.peak_memory)
@@ -201,9 +213,7 @@ fn fairness(facts: &Facts, markdown: &mut Markdown) {
             report.report.metrics.iter().partition(|metric| metric.labels.contains_key("group"));
         markdown.table(&METRIC_TITLES, overall.into_iter().map(metric_row));
         let wanted = ["selection-rate", "impact-ratio", "true-positive-rate", "false-positive-rate", "precision"];
-        let label = |metric: &stagewright_core::report::Metric, name: &str| {
-            metric.labels.get(name).map(|value| plain(value)).unwrap_or_default()
-        };
+        let label = |metric: &Metric, name: &str| metric.labels.get(name).map(|value| plain(value)).unwrap_or_default();
         let mut table: Vec<(String, String, Vec<String>, String)> = Vec::new();
         for metric in groups {
             let key = (label(metric, "column"), label(metric, "group"));
