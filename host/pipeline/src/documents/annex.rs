@@ -6,7 +6,7 @@
 use stagewright_core::{StageKind, report::Severity};
 
 use super::{
-    card::{megabytes, seconds},
+    card::{megabytes, sandbox, seconds},
     facts::{Facts, StageReport},
     text::{Gap, METRIC_TITLES, Markdown, code, field_row, metric_row, number, plain, rows, sentence, time},
 };
@@ -239,10 +239,12 @@ fn testing(facts: &Facts, markdown: &mut Markdown) {
     ));
     markdown.gap("test-responsible", "who is responsible for the tests: reports are to be dated and signed.");
     markdown.heading(3, "2(h) Cybersecurity");
+    markdown.paragraph(sandbox(facts));
+    let granted = facts.granted().into_iter();
+    markdown.list(granted.map(|(stage, grants)| format!("{} was granted {}", code(&stage), code(&grants))));
     markdown.paragraph(
-        "Every part runs as a WebAssembly component in a sandbox that grants it no files, no network, no clock and no \
-         environment; parts are named by the digests of their bytes and checked at each load; every change of a \
-         repository is in a hash-chained, signed audit log.",
+        "Parts are WebAssembly components, named by the digests of their bytes and checked at each load. Every change \
+         of a repository is in a hash-chained, signed audit log.",
     );
     markdown.gap("cybersecurity", "measures around the system: access, keys, operation.");
 }

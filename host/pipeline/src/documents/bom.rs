@@ -78,6 +78,8 @@ fn model(facts: &Facts) -> Value {
         property("stagewright:engine", &facts.run.engine),
         property("stagewright:contract", &facts.run.contract),
     ];
+    let granted = facts.granted().into_iter();
+    properties.extend(granted.map(|(stage, grants)| property(&format!("stagewright:granted:{stage}"), &grants)));
     for part in &facts.parts {
         let component = facts.components[part.component].label();
         properties.push(property(&format!("stagewright:{}:{component}:sha256", part.role), &part.state.sha256));

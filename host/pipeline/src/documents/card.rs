@@ -281,10 +281,13 @@ fn technical(facts: &Facts, markdown: &mut Markdown) {
     markdown.heading(3, "Output");
     markdown.table(&["column", "type", ""], facts.outputs.iter().map(field_row));
     markdown.heading(3, "Reproducing it");
+    markdown.paragraph(sandbox(facts));
+    markdown.list(
+        facts.granted().into_iter().map(|(stage, grants)| format!("{} was granted {}", code(&stage), code(&grants))),
+    );
     markdown.paragraph(format!(
-        "Every stage ran in a sandbox without clock, network, files or randomness but its seed. `stagewright verify {}` \
-         runs all {} steps again and compares every output bit for bit; `stagewright lineage {}` shows what it was \
-         made from. Engine {}, contract {}, profile {}, Stagewright {}.",
+        "`stagewright verify {}` runs all {} steps again and compares every output bit for bit; `stagewright lineage \
+         {}` shows what it was made from. Engine {}, contract {}, profile {}, Stagewright {}.",
         facts.run.id,
         facts.run.steps().count(),
         facts.label(),
@@ -293,6 +296,17 @@ fn technical(facts: &Facts, markdown: &mut Markdown) {
         facts.run.profile,
         plain(&facts.run.host)
     ));
+}
+
+/// What kept the stages from the world, and what did not.
+pub(super) fn sandbox(facts: &Facts) -> &'static str {
+    match facts.run.impure {
+        false => "Every stage ran in a sandbox without clock, network, files, environment or randomness but its seed.",
+        true => {
+            "Every stage ran in a sandbox without clock, network, files, environment or randomness but its seed, except \
+             for what these stages were granted; what they asked and were answered is kept with the run:"
+        }
+    }
 }
 
 pub(super) fn seconds(milliseconds: f64) -> String {

@@ -498,6 +498,14 @@ impl Facts {
         if number && column("score").is_none() { "regression" } else { "classification" }
     }
 
+    /// What stages were granted of the real world, as JSON, by stage.
+    pub fn granted(&self) -> Vec<(String, String)> {
+        let grants =
+            self.run.grants().into_iter().flat_map(|(stage, all)| all.into_iter().map(move |grants| (stage, grants)));
+        let text = |grants| String::from_utf8_lossy(&canonical::to_vec(grants)).into_owned();
+        grants.map(|(stage, grants)| (stage.to_owned(), text(grants))).collect()
+    }
+
     /// When the run ended, in milliseconds since 1970.
     pub fn finished_ms(&self) -> u64 {
         self.run.started_ms + self.run.elapsed_ms.max(0.0) as u64

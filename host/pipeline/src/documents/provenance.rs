@@ -53,6 +53,7 @@ fn predicate(facts: &Facts) -> Value {
                 "data": data,
                 "plugins": plugins,
                 "author": run.author,
+                "grants": run.grants(),
             },
             "internalParameters": { "engine": run.engine, "contract": run.contract },
             "resolvedDependencies": dependencies(facts),
