@@ -20,7 +20,7 @@ pub(crate) fn document(context: &Context, args: DocumentArgs) -> Result<(), Fail
     let Some(file) = &args.output else {
         return context.print(&as_json(&document), |_| String::from_utf8_lossy(&document.bytes).into_owned());
     };
-    std::fs::write(file, &document.bytes)
+    std::fs::write(context.path(file)?.at(), &document.bytes)
         .map_err(|error| Failure::new(CANNOT, format!("cannot write {}: {error}", file.display())))?;
     let written = json!({
         "kind": document.kind, "file": file, "bytes": document.bytes.len(), "gaps": document.gaps,
@@ -48,7 +48,8 @@ fn as_json(document: &Document) -> Value {
 }
 
 pub(crate) fn export(context: &Context, model: &str, directory: &Path) -> Result<(), Failure> {
-    let exported = documents::export(&context.read()?, &model.parse::<VersionRef>()?, directory)?;
+    let wanted: VersionRef = model.parse()?;
+    let exported = documents::export(&context.read()?, &wanted, &context.path(directory)?)?;
     context.print(&exported, |exported| {
         let mut columns = Columns::new(&["file", "bytes", "sha256"]);
         for file in &exported.files {

@@ -21,6 +21,7 @@ use super::{
 };
 use crate::{
     error::{Error, Result},
+    given::GivenPath,
     project::Project,
 };
 
@@ -83,19 +84,19 @@ fn component_name(component: &Component) -> String {
 ///
 /// # Errors
 /// There is no such version, its run was forgotten, or the directory cannot be written.
-pub fn export(project: &Project, wanted: &VersionRef, directory: &Path) -> Result<Exported> {
+pub fn export(project: &Project, wanted: &VersionRef, directory: &GivenPath) -> Result<Exported> {
     let facts = gather(project, wanted)?;
     let (entries, left_out) = entries(project, &facts)?;
     let signature = sign(project, &facts, &entries)?;
-    fs::create_dir_all(directory).map_err(refused(directory))?;
-    if fs::read_dir(directory).map_err(refused(directory))?.next().is_some() {
-        return Err(Error::Invalid(format!("{} is not empty; name a new directory", directory.display())));
+    fs::create_dir_all(directory.at()).map_err(refused(directory.given()))?;
+    if fs::read_dir(directory.at()).map_err(refused(directory.given()))?.next().is_some() {
+        return Err(Error::Invalid(format!("{directory} is not empty; name a new directory")));
     }
     let mut files = Vec::new();
     // The signature comes last: a directory that was cut short has none.
     let last = Entry::made(SIGNATURE, signature.into_bytes());
     for entry in entries.into_iter().chain([last]) {
-        let path = directory.join(&entry.file.path);
+        let path = directory.at().join(&entry.file.path);
         if let Some(parent) = path.parent() {
             fs::create_dir_all(parent).map_err(refused(parent))?;
         }
