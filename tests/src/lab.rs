@@ -248,6 +248,11 @@ pub fn tool(name: &str) -> Option<PathBuf> {
     Some(target().0.join("toolchains").join(name)).filter(|path| path.exists())
 }
 
+/// Where `cargo test-all` installs other people's validators of documents.
+pub fn validators() -> PathBuf {
+    target().0.join("toolchains/validators")
+}
+
 /// The folder of examples.
 pub fn examples() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples")

@@ -2,6 +2,7 @@
 
 mod conformance;
 mod daemon;
+mod documents;
 mod governance;
 mod grants;
 #[path = "../src/guests.rs"]

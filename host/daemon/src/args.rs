@@ -1,5 +1,6 @@
 //! The command line: what can be typed, and what each word means.
 
+pub(crate) mod document;
 mod governance;
 pub(crate) mod serve;
 pub(crate) mod share;
@@ -135,6 +136,8 @@ pub(crate) enum Command {
         #[arg(long, value_enum, default_value_t = Drawing::Tree)]
         format: Drawing,
     },
+    /// Make a document about a model from the record.
+    Document(document::DocumentArgs),
     /// The record of every change and decision.
     #[command(subcommand)]
     Audit(AuditCommand),
@@ -405,6 +408,19 @@ pub(crate) enum ModelCommand {
         /// Why, for the record.
         #[arg(long)]
         reason: String,
+    },
+    /// Write a version to a directory for others: parts, manifest, documents, and a signature over all of it.
+    Export {
+        /// The version.
+        version: String,
+        /// A directory that is not there yet, or empty.
+        directory: PathBuf,
+    },
+    /// Print the public key that signed documents of this project are verified with.
+    Key {
+        /// Of which documents.
+        #[arg(value_enum, default_value_t = document::SignedKind::ModelSignature)]
+        of: document::SignedKind,
     },
 }
 

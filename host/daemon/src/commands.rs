@@ -4,6 +4,7 @@ pub(crate) mod add;
 pub(crate) mod audit;
 pub(crate) mod author;
 pub(crate) mod data;
+pub(crate) mod document;
 pub(crate) mod gate;
 pub(crate) mod inspect;
 pub(crate) mod model;

@@ -84,6 +84,7 @@ fn dispatch(cli: Cli, context: &Context) -> Result<(), Failure> {
         Command::Lineage { artifact, up, down, format } => {
             commands::show::lineage(context, &artifact, up, down, format)
         }
+        Command::Document(args) => commands::document::document(context, args),
         Command::Audit(command) => commands::audit::dispatch(context, command),
         Command::Repo(command) => commands::repo::dispatch(context, command),
         Command::Fsck => commands::repo::fsck(context),

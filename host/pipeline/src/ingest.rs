@@ -16,7 +16,7 @@ mod arrow;
 mod build;
 mod columnar;
 mod delimited;
-mod export;
+pub(crate) mod export;
 mod guess;
 mod json;
 mod options;

@@ -8,6 +8,7 @@
 pub mod code;
 pub mod compare;
 pub mod data;
+pub mod documents;
 mod error;
 pub mod execute;
 pub mod file;

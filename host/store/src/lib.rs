@@ -20,6 +20,7 @@
 pub mod audit;
 mod chunker;
 pub mod diff;
+pub mod envelope;
 mod error;
 mod files;
 mod index;

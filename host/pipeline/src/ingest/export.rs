@@ -88,7 +88,7 @@ pub fn export<W: Write + Send>(
 }
 
 /// A value of a row, as the formats of text need it.
-pub(super) enum Cell<'a> {
+pub(crate) enum Cell<'a> {
     Missing,
     Boolean(bool),
     Integer(i64),
@@ -97,7 +97,7 @@ pub(super) enum Cell<'a> {
     Text(&'a str),
 }
 
-pub(super) fn cell<'a>(field: &Field, column: &'a Column, row: usize) -> Cell<'a> {
+pub(crate) fn cell<'a>(field: &Field, column: &'a Column, row: usize) -> Cell<'a> {
     if !column.is_valid(row) {
         return Cell::Missing;
     }
@@ -112,7 +112,7 @@ pub(super) fn cell<'a>(field: &Field, column: &'a Column, row: usize) -> Cell<'a
 }
 
 /// RFC 3339 in UTC; the bare number for times beyond the calendar.
-pub(super) fn time(microseconds: i64) -> String {
+pub(crate) fn time(microseconds: i64) -> String {
     match timestamp_us_to_datetime(microseconds) {
         Some(time) => format!("{}Z", time.format("%Y-%m-%dT%H:%M:%S%.f")),
         None => microseconds.to_string(),
