@@ -318,7 +318,8 @@ pub(crate) fn score(
         inputs,
         ..like.result.spec.clone()
     };
-    match Steps::new(project, &options).run_for(&asks, "score".to_owned(), spec) {
+    let lease = project.leases.begin(project.actor().at_ms);
+    match Steps::new(project, &options, &lease).run_for(&asks, "score".to_owned(), spec) {
         Ok(step) => Ok(step.result.outputs.get("output").copied().ok_or_else(|| "it predicted nothing".to_owned())),
         Err(StepError::Failed { message, .. }) => Ok(Err(message)),
         Err(StepError::Cancelled) => Err(Error::Invalid("judging was interrupted".to_owned())),
