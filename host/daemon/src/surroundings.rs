@@ -1,7 +1,6 @@
 //! The world outside: the clock, the user, the machine. The only place that looks at it.
 
 use std::{
-    hash::{BuildHasher, Hasher, RandomState},
     path::Path,
     sync::Arc,
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
@@ -49,11 +48,6 @@ pub(crate) fn compiled(project: &Path) -> Option<std::path::PathBuf> {
     let folder = |name: &str| std::env::var_os(name).map(std::path::PathBuf::from).filter(|path| path.is_absolute());
     let cache = folder("XDG_CACHE_HOME").or_else(|| folder("HOME").map(|home| home.join(".cache")));
     Some(cache?.join("stagewright/compiled"))
-}
-
-/// A number that no other process has: the seed of the standard library's hash tables.
-pub(crate) fn random() -> u64 {
-    RandomState::new().build_hasher().finish()
 }
 
 /// The file that `docker login` and its like write, as they agree on where it is.

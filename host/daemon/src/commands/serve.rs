@@ -108,6 +108,8 @@ async fn http(
     let Some(address) = options.address() else { return Ok(None) };
     let project = holder.project(&|_| ())?;
     let random = surroundings::random();
+    let random = random.map_err(|error| Failure::new(CANNOT, format!("this machine gives no randomness: {error}")))?;
+    let random = u64::from_le_bytes(random);
     serve::start(&project, options, address, Arc::new(()), random, stopped).await.map(Some)
 }
 
