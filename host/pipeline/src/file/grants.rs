@@ -181,7 +181,7 @@ mod tests {
                 "5:1: unknown key `clock` in [grants]",
                 "7:5: folder `a` has no `access`",
                 "7:19: unknown key `acces` in folder `a`",
-                "8:29: unknown access `write`",
+                "8:28: unknown access `write`",
             ]
         );
     }
