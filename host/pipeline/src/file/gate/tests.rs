@@ -47,7 +47,7 @@ approvals = { count = 2, roles = ["model-risk", "legal"], within = "1209600000ms
 fn what_a_gate_cannot_mean_is_told_with_its_place() {
     assert_eq!(
         problems(
-            "evaluate.accuracy = {}\n\"accuracy\" = { min = 1 }\nevaluate.f1 = { mni = 1, max = \"x\" }\n\
+            "evaluate.accuracy = {}\n\"accuracy\" = { min = 1 }\nevaluate.f1 = { mim = 1, max = \"x\" }\n\
              evaluate.recall = { min = 0.9, max = 0.1 }\nevaluate.findings = { at-most = \"warnings\" }\n\
              evaluate.r2 = { min = nan, significance = 5 }\napprovals = { count = 0, roles = [\"a b\"] }\n"
         ),
@@ -55,7 +55,7 @@ fn what_a_gate_cannot_mean_is_told_with_its_place() {
             "1:10: the rule of `evaluate.accuracy` asks for nothing",
             "hint: say, for example, { min = 0.8 }",
             "2:1: `accuracy` names no figure: write STAGE.METRIC or STAGE.METRIC{LABEL=VALUE}",
-            "3:17: unknown key `mni` in the rule of `evaluate.f1`",
+            "3:17: unknown key `mim` in the rule of `evaluate.f1`",
             "hint: did you mean `min`?",
             "3:32: max must be a finite number",
             "4:10: the rule of `evaluate.recall` can never hold: min is above max",
