@@ -47,7 +47,7 @@ use self::{
 };
 pub(crate) use self::{
     log::start as start_log,
-    start::{Http, check, start},
+    start::{Http, Random, check, start},
 };
 
 /// What answers requests.

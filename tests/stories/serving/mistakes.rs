@@ -255,3 +255,35 @@ fn a_page_of_another_site_gets_nothing_from_this_machine() {
     let got = serving.ask("POST", "/predict/echo", &[("authorization", "Bearer guessed")], br#"{"x":1}"#);
     assert_eq!(got.refusal(), "401 this needs a token that is good for it");
 }
+
+#[test]
+fn whoever_asks_needs_a_token_that_is_good_for_it_where_tokens_are_asked_for() {
+    let lab = echo("unreachable", "");
+    lab.ok(&["user", "add", "ada", "--role", "admin"]);
+    let token =
+        |scope: &str| lab.json(&["token", "create", "ada", "--scope", scope])["token"].as_str().map(str::to_owned);
+    let (predict, read) = (token("predict:models").expect("a token"), token("read").expect("a token"));
+    let serving = Serving::start(&lab, &["echo", "--access", "tokens"]);
+    let ask = |token: &str| {
+        let bearer = format!("Bearer {token}");
+        serving.ask("POST", "/predict/echo", &[("authorization", &bearer)], br#"{"x":1.5}"#)
+    };
+    let none = "401 this needs a token that is good for it";
+    let nobody = serving.post("/predict/echo", r#"{"x":1.5}"#);
+    assert_eq!((nobody.refusal().as_str(), nobody.header("www-authenticate")), (none, Some("Bearer")));
+    for wrong in ["", "guessed", &predict[..predict.len() - 1], &format!("{predict}0"), "sw_0000000000000000_00"] {
+        assert_eq!(ask(wrong).refusal(), none, "{wrong}");
+    }
+    assert_eq!((ask(&predict).status, ask(&predict).status), (200, 200));
+    assert_eq!(ask(&read).refusal(), "403 this token is not good for `predict` in the models repository");
+    assert_eq!(serving.get("/metrics").refusal(), none);
+    let bearer = format!("Bearer {read}");
+    assert_eq!(serving.ask("GET", "/metrics", &[("authorization", &bearer)], b"").status, 200);
+    assert_eq!(serving.get("/v2/health/live").status, 200);
+    // Through the daemon that is serving: good a moment ago is not good enough.
+    let id = predict.split('_').nth(1).expect("a token has an id");
+    lab.ok(&["token", "revoke", id]);
+    assert_eq!(ask(&predict).refusal(), none);
+    let (_, log) = serving.stop();
+    assert!(!log.contains(&predict) && !log.contains("guessed"), "a token is not logged: {log}");
+}

@@ -2,40 +2,147 @@
 //!
 //! Deny by default: without a token nothing is answered, unless the operator said so, which on a loopback address is
 //! the default. There, a request that a browser sends on behalf of some other site is refused.
+//!
+//! Verifying a token takes tens of milliseconds by design, so that the outcome is remembered, under a hash of
+//! this process's own random key and the token. Whether a token that was good has expired, was revoked, or lost its user
+//! is looked up for each request.
 
-use std::net::IpAddr;
+use std::{
+    collections::HashMap,
+    net::IpAddr,
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicUsize, Ordering::Relaxed},
+    },
+};
 
 use hyper::{
     StatusCode,
     header::{AUTHORIZATION, HOST, HeaderMap, ORIGIN},
 };
+use stagewright::{
+    Project,
+    governance::{Principal, Scope, access},
+};
+use stagewright_core::Digest;
+use tokio::sync::Semaphore;
 
 use super::answer::Refusal;
+
+/// Where models are, for scopes.
+const MODELS: &str = "models";
+/// Tokens whose outcome is remembered.
+const REMEMBERED: usize = 10_000;
+/// Requests that wait for a token to be verified; whoever guesses tokens must not fill the memory.
+const VERIFYING: usize = 16;
 
 /// Who may ask.
 pub(crate) struct Access {
     /// Whether predictions and figures are there for everybody who can connect.
-    pub(crate) open: bool,
+    pub(super) open: bool,
     /// Whether only this machine can connect.
-    pub(crate) loopback: bool,
+    pub(super) loopback: bool,
+    project: Project,
+    key: [u8; 32],
+    /// The ids of tokens that were verified; none of those that are no good.
+    known: Mutex<HashMap<Digest, Option<String>>>,
+    verifier: Semaphore,
+    waiting: AtomicUsize,
 }
 
 impl Access {
+    /// `key` is random.
+    pub(crate) fn new(project: &Project, open: bool, loopback: bool, key: [u8; 32]) -> Self {
+        let (known, verifier) = (Mutex::default(), Semaphore::new(1));
+        Self { open, loopback, project: project.clone(), key, known, verifier, waiting: AtomicUsize::new(0) }
+    }
+
     /// Lets through who may ask models for predictions.
-    pub(super) async fn predictor(&self, headers: &HeaderMap) -> Result<(), Refusal> {
-        self.let_through(headers)
+    pub(super) async fn predictor(&self, headers: &HeaderMap) -> Result<Option<Principal>, Refusal> {
+        self.let_through(headers, Scope::Predict).await
     }
 
     /// Lets through who may look at figures.
-    pub(super) async fn reader(&self, headers: &HeaderMap) -> Result<(), Refusal> {
-        self.let_through(headers)
+    pub(super) async fn reader(&self, headers: &HeaderMap) -> Result<Option<Principal>, Refusal> {
+        self.let_through(headers, Scope::Read).await
     }
 
-    fn let_through(&self, headers: &HeaderMap) -> Result<(), Refusal> {
-        if headers.contains_key(AUTHORIZATION) || !self.open {
-            return Err(Refusal::new(StatusCode::UNAUTHORIZED, "this needs a token that is good for it"));
+    /// Lets through who may do this to models; none is everybody.
+    async fn let_through(&self, headers: &HeaderMap, scope: Scope) -> Result<Option<Principal>, Refusal> {
+        let Some(given) = headers.get(AUTHORIZATION) else {
+            if !self.open {
+                return Err(unauthorized());
+            }
+            return if self.loopback { own_machine(headers).map(|()| None) } else { Ok(None) };
+        };
+        // Whoever shows a token wants to be known by it, also where none is needed.
+        let token = given.to_str().ok().and_then(|given| given.split_once(' '));
+        let Some((_, token)) = token.filter(|(kind, _)| kind.eq_ignore_ascii_case("bearer")) else {
+            return Err(unauthorized());
+        };
+        let principal = self.principal(token.trim()).await?.ok_or_else(unauthorized)?;
+        if principal.may(scope, MODELS) {
+            return Ok(Some(principal));
         }
-        if self.loopback { own_machine(headers) } else { Ok(()) }
+        Err(Refusal::new(
+            StatusCode::FORBIDDEN,
+            format!("this token is not good for `{}` in the models repository", scope.as_str()),
+        ))
+    }
+
+    async fn principal(&self, token: &str) -> Result<Option<Principal>, Refusal> {
+        let name = Digest::of(&[self.key.as_slice(), token.as_bytes()].concat());
+        let known = self.known.lock().unwrap_or_else(PoisonError::into_inner).get(&name).cloned();
+        match known {
+            Some(Some(id)) => looked_up(access::current(&self.project, &id, self.project.actor().at_ms)),
+            Some(None) => Ok(None),
+            None => self.verify(token, name).await,
+        }
+    }
+
+    /// Verifies a token that was not seen before: one at a time, because each takes a processor and 19 MiB.
+    async fn verify(&self, token: &str, name: Digest) -> Result<Option<Principal>, Refusal> {
+        let waiting = Waiting(&self.waiting);
+        if self.waiting.fetch_add(1, Relaxed) >= VERIFYING {
+            return Err(Refusal::new(
+                StatusCode::TOO_MANY_REQUESTS,
+                "too many tokens are being verified; ask again in a moment",
+            ));
+        }
+        let turn = self.verifier.acquire().await;
+        let (project, text) = (self.project.clone(), token.to_owned());
+        let verified =
+            tokio::task::spawn_blocking(move || access::authenticate(&project, &text, project.actor().at_ms)).await;
+        drop((turn, waiting));
+        let verified =
+            verified.map_err(|_| Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, "the token could not be verified"))?;
+        let principal = looked_up(verified)?;
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        if known.len() >= REMEMBERED {
+            known.clear();
+        }
+        known.insert(name, principal.as_ref().map(|principal| principal.token.clone()));
+        Ok(principal)
+    }
+}
+
+fn looked_up(found: stagewright::Result<Option<Principal>>) -> Result<Option<Principal>, Refusal> {
+    found.map_err(|error| {
+        tracing::error!(error = &error as &dyn std::error::Error, "a token could not be looked up");
+        Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, "the token could not be looked up")
+    })
+}
+
+fn unauthorized() -> Refusal {
+    Refusal::new(StatusCode::UNAUTHORIZED, "this needs a token that is good for it")
+}
+
+/// One that waits; also where the client goes away meanwhile.
+struct Waiting<'a>(&'a AtomicUsize);
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Relaxed);
     }
 }
 

@@ -4,6 +4,7 @@ use std::{net::SocketAddr, sync::Arc};
 
 use stagewright::{
     Project,
+    governance::access,
     serving::{LedgerAlarms, PredictionSink, Route, Router, Routes, Servable},
 };
 use stagewright_core::VersionRef;
@@ -14,6 +15,14 @@ use crate::{
     args::serve::{AccessRule, ServeOptions},
     failure::{CANNOT, Failure, WRONG_INPUT},
 };
+
+/// What differs from process to process.
+pub(crate) struct Random {
+    /// Where the ids of requests begin.
+    pub(crate) ids: u64,
+    /// Under which tokens are remembered.
+    pub(crate) key: [u8; 32],
+}
 
 /// Everything that answers requests.
 pub(crate) struct Http {
@@ -48,7 +57,7 @@ pub(crate) async fn start(
     options: &ServeOptions,
     address: SocketAddr,
     sink: Arc<dyn PredictionSink>,
-    random: u64,
+    random: Random,
     stop: watch::Receiver<bool>,
 ) -> Result<Http, Failure> {
     let cannot = |error: std::io::Error| Failure::new(CANNOT, format!("cannot listen on {address}: {error}"));
@@ -63,9 +72,12 @@ pub(crate) async fn start(
     let loopback = address.ip().is_loopback();
     let open = options.access.map_or(loopback, |rule| rule == AccessRule::Open);
     let router = Arc::new(Router::new(load(project, &options.models, &alarms)?));
-    let access = Access { open, loopback };
+    let access = Access::new(project, open, loopback, random.key);
+    if !open && access::list(project)?.is_empty() {
+        tracing::warn!("nobody can ask yet, because there is no token; `stagewright token create` makes one");
+    }
     let settings = project.settings.serve.clone();
-    let server = Server::new(Arc::clone(&router), sink, access, settings, project.clock(), random);
+    let server = Server::new(Arc::clone(&router), sink, access, settings, project.clock(), random.ids);
     let serving = tokio::spawn(listening.serve(Arc::new(server), stop));
     Ok(Http { address, encrypted, router, alarms, serving })
 }

@@ -276,7 +276,20 @@ pub fn authenticate(project: &Project, text: &str, now_ms: u64) -> Result<Option
     let hash = token.as_ref().and_then(|token| token.hash.as_deref()).unwrap_or(NOBODY);
     let verified =
         PasswordHash::new(hash).is_ok_and(|hash| Argon2::default().verify_password(secret.as_bytes(), &hash).is_ok());
-    let Some(token) = token.filter(|token| verified && token.revoked_ms.is_none() && now_ms < token.expires_ms) else {
+    if verified { still_good(project, token, now_ms) } else { Ok(None) }
+}
+
+/// What a token that was [verified](authenticate) before allows at this time, by its public part. None once it has
+/// expired, was revoked, or lost its user.
+///
+/// # Errors
+/// The ledger cannot be read.
+pub fn current(project: &Project, id: &str, now_ms: u64) -> Result<Option<Principal>> {
+    still_good(project, find(project, id)?, now_ms)
+}
+
+fn still_good(project: &Project, token: Option<Token>, now_ms: u64) -> Result<Option<Principal>> {
+    let Some(token) = token.filter(|token| token.revoked_ms.is_none() && now_ms < token.expires_ms) else {
         return Ok(None);
     };
     match people::find(project, token.user.as_str()) {
