@@ -11,13 +11,16 @@ use std::{
 use serde_json::Value;
 use stagewright_tests::{Lab, validators};
 
-const KINDS: [&str; 6] = ["model-card", "annex-iv", "bias-audit", "ml-bom", "provenance", "model-signature"];
+const KINDS: [&str; 7] =
+    ["model-card", "annex-iv", "bias-audit", "ml-bom", "provenance", "test-result", "model-signature"];
 
-/// A registered model whose fairness was checked by sex and by ethnicity.
+/// A registered model whose fairness was checked by sex and by ethnicity, and that its gate has judged.
 fn registered() -> Lab {
     let lab = Lab::census();
     lab.replace("pipelines/income.toml", "protected = [\"gender\"]", "protected = [\"gender\", \"ethnicity\"]");
     lab.ok(&["run", "pipelines/income.toml"]);
+    let judged = lab.run(&["gate", "check", "income"]);
+    assert!([Some(0), Some(3)].contains(&judged.code), "{}{}", judged.out, judged.err);
     lab
 }
 
@@ -82,6 +85,21 @@ fn a_bias_audit_agrees_with_the_fairness_checker_where_both_count_the_same() {
     }
     let refused = lab.run(&["document", "bias-audit", "income", "--race", "ethnicty"]);
     assert!(refused.err.contains("did you mean `ethnicity`?"), "{}", refused.err);
+}
+
+#[test]
+fn what_the_gate_said_stands_in_the_card_and_is_a_signed_test_result() {
+    let lab = Lab::census();
+    lab.ok(&["run", "pipelines/income.toml"]);
+    let refused = lab.run(&["document", "test-result", "income"]);
+    assert!(refused.err.contains("`stagewright gate check income@1` does"), "{}", refused.err);
+    assert!(document(&lab, "model-card").contains("No gate has judged `income@1` yet."));
+    lab.run(&["gate", "check", "income"]);
+    let card = document(&lab, "model-card");
+    assert!(card.contains("Its gate said **pass**"), "{card}");
+    assert!(card.contains("| `fairness.findings` |"), "{card}");
+    let envelope: Value = serde_json::from_str(&document(&lab, "test-result")).unwrap();
+    assert_eq!(envelope["payloadType"], "application/vnd.in-toto+json");
 }
 
 #[test]

@@ -70,6 +70,14 @@ def provenance():
     envelope("provenance", Provenance)
 
 
+def test_result():
+    from in_toto_attestation.predicates.test_result.v0.test_result_pb2 import TestResult
+
+    predicate = envelope("test-result", TestResult)["predicate"]
+    assert predicate["result"] == ("FAILED" if predicate["failedTests"] else "PASSED"), predicate
+    assert predicate["passedTests"], predicate
+
+
 def model_card():
     from huggingface_hub import ModelCard
 
@@ -86,4 +94,5 @@ def model_card():
 
 bill_of_materials()
 provenance()
+test_result()
 model_card()

@@ -7,6 +7,7 @@ mod annex;
 mod bias;
 mod bom;
 mod card;
+mod decisions;
 mod exported;
 mod facts;
 mod provenance;
@@ -21,6 +22,7 @@ use stagewright_core::{VersionRef, name::nearest};
 
 pub use self::{
     bias::{Audit, Category, Question, Table},
+    decisions::Decisions,
     exported::{Exported, export},
     facts::{Facts, gather},
     signature::public_key,
@@ -45,14 +47,23 @@ pub enum Kind {
     MlBom,
     /// How the model was made: in-toto statement, SLSA provenance v1, in a signed DSSE envelope.
     Provenance,
+    /// What its gate said, rule by rule: in-toto test result v0.1, in a signed DSSE envelope.
+    TestResult,
     /// A signature over the exported model: OpenSSF model signing v1.0 in a Sigstore bundle.
     ModelSignature,
 }
 
 impl Kind {
     /// Every kind.
-    pub const ALL: [Self; 6] =
-        [Self::ModelCard, Self::AnnexIv, Self::BiasAudit, Self::MlBom, Self::Provenance, Self::ModelSignature];
+    pub const ALL: [Self; 7] = [
+        Self::ModelCard,
+        Self::AnnexIv,
+        Self::BiasAudit,
+        Self::MlBom,
+        Self::Provenance,
+        Self::TestResult,
+        Self::ModelSignature,
+    ];
 
     /// The kind's name, on the command line too.
     pub const fn as_str(self) -> &'static str {
@@ -62,6 +73,7 @@ impl Kind {
             Self::BiasAudit => "bias-audit",
             Self::MlBom => "ml-bom",
             Self::Provenance => "provenance",
+            Self::TestResult => "test-result",
             Self::ModelSignature => "model-signature",
         }
     }
@@ -71,7 +83,7 @@ impl Kind {
         match self {
             Self::ModelCard | Self::AnnexIv | Self::BiasAudit => "text/markdown",
             Self::MlBom => "application/vnd.cyclonedx+json",
-            Self::Provenance => "application/vnd.in-toto+json",
+            Self::Provenance | Self::TestResult => "application/vnd.in-toto+json",
             Self::ModelSignature => "application/vnd.dev.sigstore.bundle.v0.3+json",
         }
     }
@@ -127,6 +139,7 @@ fn of_facts(project: &Project, kind: Kind, facts: &Facts, question: &Question) -
         Kind::BiasAudit => document(bias::document(facts, &bias::audit(project, facts, question)?)),
         Kind::MlBom => document(bom::bom(facts)),
         Kind::Provenance => without_gaps(provenance::envelope(project, facts)?),
+        Kind::TestResult => without_gaps(decisions::envelope(project, facts)?),
         Kind::ModelSignature => without_gaps(exported::signature(project, facts)?),
     })
 }

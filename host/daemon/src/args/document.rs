@@ -46,6 +46,8 @@ pub(crate) enum DocumentKind {
     MlBom,
     /// How it was made: SLSA provenance v1 in a signed envelope.
     Provenance,
+    /// What its gate said, rule by rule: an in-toto test result in a signed envelope.
+    TestResult,
     /// OpenSSF's signature over the directory that `model export` writes.
     ModelSignature,
 }
@@ -58,6 +60,7 @@ impl From<DocumentKind> for Kind {
             DocumentKind::BiasAudit => Self::BiasAudit,
             DocumentKind::MlBom => Self::MlBom,
             DocumentKind::Provenance => Self::Provenance,
+            DocumentKind::TestResult => Self::TestResult,
             DocumentKind::ModelSignature => Self::ModelSignature,
         }
     }

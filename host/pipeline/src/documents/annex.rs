@@ -237,6 +237,7 @@ fn testing(facts: &Facts, markdown: &mut Markdown) {
         facts.run.id,
         facts.label()
     ));
+    facts.decisions.section(facts, markdown);
     markdown.gap("test-responsible", "who is responsible for the tests: reports are to be dated and signed.");
     markdown.heading(3, "2(h) Cybersecurity");
     markdown.paragraph(sandbox(facts));

@@ -25,6 +25,8 @@ pub(crate) fn card(facts: &Facts) -> (String, Vec<Gap>) {
     training(facts, &mut markdown);
     evaluation(facts, &mut markdown);
     fairness(facts, &mut markdown);
+    markdown.heading(2, "Governance");
+    facts.decisions.section(facts, &mut markdown);
     technical(facts, &mut markdown);
     markdown.list_gaps();
     (format!("{}\n{}", front_matter(facts), markdown.text), markdown.gaps)

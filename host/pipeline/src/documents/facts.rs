@@ -14,6 +14,7 @@ use stagewright_core::{
 };
 use stagewright_store::{ArtifactKind, Repository, StoreError, Version};
 
+use super::decisions::Decisions;
 use crate::{
     code,
     error::{Error, Result},
@@ -54,6 +55,8 @@ pub struct Facts {
     pub reports: Vec<StageReport>,
     /// The columns that the model returns, where a run applied it to rows.
     pub outputs: Vec<Field>,
+    /// What was decided about the version.
+    pub decisions: Decisions,
 }
 
 /// Stored bytes, named in the ways that other formats ask for.
@@ -230,6 +233,7 @@ pub fn gather(project: &Project, wanted: &VersionRef) -> Result<Facts> {
             .collect(),
         record: artifact(models, &version.digest)?,
         pipeline_file: artifact(project.store.code()?, &run.pipeline_file.digest)?,
+        decisions: Decisions::gather(project, &version)?,
         version,
         model,
         parts,
