@@ -36,11 +36,11 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 #[non_exhaustive]
 pub enum Refusal {
     /// Something stands between the version and what was asked for.
-    #[error("{model} cannot go to {environment}: {}", .why.join("; "))]
+    #[error("{model} is held from {environment}: {}", .why.join("; "))]
     Held {
         /// The version.
         model: String,
-        /// Where it should go.
+        /// Where it should go, or `approval`.
         environment: String,
         /// What stands in the way.
         why: Vec<String>,

@@ -95,7 +95,7 @@ pub(crate) fn decide(context: &Context, decision: &Decision, decides: Decides) -
             Decides::Approve => "approved",
             Decides::Reject => "rejected",
         };
-        let mut text = format!("{} {said} {shown}; it is {}\n", signed.statement.by, state.state);
+        let mut text = format!("{} {said} {shown}; it is {}\n", signed.statement.by, with_article(state.state));
         for point in &missing {
             let _ = writeln!(text, "  missing: {}", printable(point));
         }

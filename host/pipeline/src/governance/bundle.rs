@@ -17,7 +17,7 @@ use super::{
     state::{resolve, shown},
 };
 use crate::{
-    compare::{self, Difference},
+    compare::Difference,
     error::{Error, Result},
     execute,
     project::Project,
@@ -178,7 +178,7 @@ pub fn compare(project: &Project, before: &VersionRef, after: &VersionRef) -> Re
     let (before, after) = (bundle(project, before)?, bundle(project, after)?);
     let run = |bundle: &Bundle| evidence::run_of(project, &bundle.standing.version);
     let (old, new) = (run(&before)?, run(&after)?);
-    let mut inputs = compare::compare(&old, &new, &|_| None).inputs;
+    let mut inputs = training_differences(&before, &after);
     let part = |bundle: &Bundle, place: usize| {
         let part = bundle.parts.get(place)?;
         let plugin = part.plugin.as_ref().map(|plugin| format!("{}@{} ", plugin.name, plugin.number));
@@ -212,6 +212,32 @@ pub fn compare(project: &Project, before: &VersionRef, after: &VersionRef) -> Re
         Used { name: version.name.clone(), number: version.number, digest: version.digest }
     };
     Ok(ModelComparison { before: used(&before), after: used(&after), inputs, metrics })
+}
+
+/// What went into two models and is not the same: pipeline, seed, data, and the parameters that they were trained with.
+fn training_differences(before: &Bundle, after: &Bundle) -> Vec<Difference> {
+    let facts = |bundle: &Bundle| -> BTreeMap<String, String> {
+        let Some(training) = &bundle.training else { return BTreeMap::new() };
+        let said = |used: &Used| format!("{}@{} {}", used.name, used.number, used.digest.short());
+        let data = training.data.iter().map(|(name, used)| (format!("data {name}"), said(used)));
+        let parameters =
+            training.parameters.iter().map(|(name, value)| (format!("parameter {name}"), value.to_string()));
+        let rest = [
+            ("pipeline".to_owned(), said(&training.pipeline)),
+            ("seed".to_owned(), training.seed.to_string()),
+            ("author".to_owned(), training.author.clone()),
+        ];
+        data.chain(parameters).chain(rest).collect()
+    };
+    let (before, after) = (facts(before), facts(after));
+    let names: BTreeSet<&String> = before.keys().chain(after.keys()).collect();
+    let differs = |name: &&String| before.get(*name) != after.get(*name);
+    let difference = |name: &String| Difference {
+        what: name.clone(),
+        before: before.get(name).cloned(),
+        after: after.get(name).cloned(),
+    };
+    names.into_iter().filter(differs).map(difference).collect()
 }
 
 /// Registered versions with their states and aliases, newest first for each name.
