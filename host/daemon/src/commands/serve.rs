@@ -108,7 +108,7 @@ async fn http(
     let Some(address) = options.address() else { return Ok(None) };
     let project = holder.project(&|_| ())?;
     let random = surroundings::random();
-    serve::start(&project, options, address, Arc::new(()), random, stopped).await.map(Some)
+    serve::start(&project, options, address, random, stopped).await.map(Some)
 }
 
 async fn told_to_stop(signals: &mut [Signal; 2]) {
