@@ -2,6 +2,7 @@
 
 mod conformance;
 mod daemon;
+mod deployment;
 mod documents;
 mod governance;
 mod grants;

@@ -1,7 +1,9 @@
 //! The command line: what can be typed, and what each word means.
 
+pub(crate) mod deploy;
 pub(crate) mod document;
 mod governance;
+pub(crate) mod predictions;
 pub(crate) mod serve;
 pub(crate) mod share;
 
@@ -138,6 +140,16 @@ pub(crate) enum Command {
     },
     /// Make a document about a model from the record.
     Document(document::DocumentArgs),
+    /// Let a model answer requests in an environment: all of them, or a share as a trial.
+    Deploy(deploy::Deploy),
+    /// End a trial; without one, let the model that answered before answer again, at once.
+    Rollback(deploy::Rollback),
+    /// What answers where, how it came to that, and how trials end.
+    #[command(subcommand)]
+    Deployments(deploy::DeploymentsCommand),
+    /// What was predicted, and what turned out to be true.
+    #[command(subcommand)]
+    Predictions(predictions::PredictionsCommand),
     /// The record of every change and decision.
     #[command(subcommand)]
     Audit(AuditCommand),

@@ -85,6 +85,10 @@ fn dispatch(cli: Cli, context: &Context) -> Result<(), Failure> {
             commands::show::lineage(context, &artifact, up, down, format)
         }
         Command::Document(args) => commands::document::document(context, args),
+        Command::Deploy(wanted) => commands::deploy::deploy(context, wanted),
+        Command::Rollback(wanted) => commands::deploy::rollback(context, wanted),
+        Command::Deployments(command) => commands::deploy::deployments(context, command),
+        Command::Predictions(command) => commands::predictions::dispatch(context, command),
         Command::Audit(command) => commands::audit::dispatch(context, command),
         Command::Repo(command) => commands::repo::dispatch(context, command),
         Command::Fsck => commands::repo::fsck(context),

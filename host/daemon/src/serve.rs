@@ -7,6 +7,7 @@ mod access;
 mod answer;
 mod body;
 mod connections;
+mod feedback;
 mod ids;
 mod infer;
 mod log;
@@ -120,6 +121,10 @@ impl Server {
                 allow(&request, &[Method::POST])?;
                 self.predict(request, name, trace, asked).await
             }
+            ["feedback", name] => {
+                allow(&request, &[Method::POST])?;
+                self.feedback(request, name).await
+            }
             ["v2", rest @ ..] => {
                 asked.protocol = Protocol::Inference;
                 self.inference(request, rest, trace, asked).await
@@ -127,14 +132,14 @@ impl Server {
             ["metrics"] => {
                 allow(&request, &[Method::GET, Method::HEAD])?;
                 self.access.reader(request.headers()).await?;
-                let mut response = Response::new(self.metrics.text(&self.router.routes()).into());
+                let mut response = Response::new(self.metrics.text(&self.router.routes(), self.sink.kept()).into());
                 let kind = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
                 response.headers_mut().insert(CONTENT_TYPE, kind);
                 Ok(response)
             }
             _ => Err(Refusal::new(
                 StatusCode::NOT_FOUND,
-                "there is nothing at this path; there are /predict/NAME, /v2 (Open Inference Protocol) and /metrics",
+                "there is nothing at this path; there are /predict/NAME, /feedback/NAME, /v2 (Open Inference Protocol) and /metrics",
             )),
         }
     }
@@ -177,13 +182,13 @@ impl Server {
                     [] => {
                         allow(&request, &get)?;
                         self.access.predictor(request.headers()).await?;
-                        let (route, variant) = self.find(name, version, &trace.request)?;
+                        let Chosen { route, variant, .. } = self.find(name, version, &trace.request)?;
                         Ok(json_response(&infer::metadata(&route, &variant)))
                     }
                     ["ready"] => {
                         allow(&request, &get)?;
                         self.access.predictor(request.headers()).await?;
-                        let (route, _) = self.find(name, version, &trace.request)?;
+                        let Chosen { route, .. } = self.find(name, version, &trace.request)?;
                         Ok(json_response(&json!({ "name": &*route.name, "ready": true })))
                     }
                     ["infer"] => {
@@ -204,8 +209,8 @@ impl Server {
         !self.stopping.load(Relaxed)
     }
 
-    /// The model that answers: the endpoint's for this request, or the one of a version.
-    fn find(&self, name: &str, version: Option<&str>, request: &str) -> Result<(Arc<Route>, Variant), Refusal> {
+    /// Who answers: the endpoint's model for this key, or the one of a version.
+    fn find(&self, name: &str, version: Option<&str>, key: &str) -> Result<Chosen, Refusal> {
         let missing = || {
             let routes = self.router.routes();
             let shown: String = name.chars().take(100).collect();
@@ -217,17 +222,18 @@ impl Server {
             Refusal::new(StatusCode::NOT_FOUND, format!("there is no endpoint `{shown}`{hint}"))
         };
         let route = self.router.find(name).ok_or_else(missing)?;
-        let variant = match version {
-            None => route.choose(request),
-            Some(version) => version.parse().ok().and_then(|number| route.version(number)),
+        let (variant, shadow) = match version {
+            None => route.choose(key),
+            Some(version) => (version.parse().ok().and_then(|number| route.version(number)), None),
         };
-        let variant = variant.cloned().ok_or_else(|| {
+        let (variant, shadow) = (variant.cloned(), shadow.cloned());
+        let Some(variant) = variant else {
             let served: Vec<_> =
                 route.variants.iter().map(|variant| variant.model.version().number.to_string()).collect();
             let message = format!("`{name}` has no such version in service; there is {}", served.join(", "));
-            Refusal::new(StatusCode::NOT_FOUND, message)
-        })?;
-        Ok((route, variant))
+            return Err(Refusal::new(StatusCode::NOT_FOUND, message));
+        };
+        Ok(Chosen { route, variant, shadow })
     }
 
     fn log(&self, method: &Method, asked: &Asked, status: StatusCode, elapsed: Duration, trace: &Trace) {
@@ -267,6 +273,23 @@ struct Asked {
     endpoint: Option<Arc<str>>,
     model: Option<String>,
     problem: Option<String>,
+}
+
+/// Who answers a request.
+struct Chosen {
+    /// The endpoint, as it was when the request came.
+    route: Arc<Route>,
+    /// The one whose answer is given.
+    variant: Variant,
+    /// The one that is asked too.
+    shadow: Option<Variant>,
+}
+
+/// Whoever sends the same key meets the same model as long as a trial lasts; without one, the request's id decides.
+const ROUTE_KEY: HeaderName = HeaderName::from_static("x-route-key");
+
+fn route_key<'a>(headers: &'a hyper::HeaderMap, trace: &'a Trace) -> &'a str {
+    headers.get(ROUTE_KEY).and_then(|key| key.to_str().ok()).unwrap_or(&trace.request)
 }
 
 /// The header that says which model answered.

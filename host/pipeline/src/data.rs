@@ -228,21 +228,26 @@ pub fn delete(
     Ok(version)
 }
 
+/// The format that a file's ending names.
+pub(crate) fn format_of(path: &GivenPath) -> Result<ingest::Export> {
+    match path.given().extension().and_then(|ending| ending.to_str()) {
+        Some("csv") => Ok(ingest::Export::Csv),
+        Some("parquet") => Ok(ingest::Export::Parquet),
+        Some("jsonl" | "ndjson") => Ok(ingest::Export::JsonLines),
+        Some("arrow" | "feather") => Ok(ingest::Export::ArrowIpc),
+        _ => {
+            let message = format!("{path} has no ending that names a format: .csv, .parquet, .jsonl or .arrow");
+            Err(Error::Invalid(message))
+        }
+    }
+}
+
 /// Writes a version to a file, in the format that the file's ending names.
 ///
 /// # Errors
 /// There is no such version, the ending is unknown, or the file cannot be written.
 pub fn export(project: &Project, wanted: &VersionRef, path: &GivenPath) -> Result<Version> {
-    let format = match path.given().extension().and_then(|ending| ending.to_str()) {
-        Some("csv") => ingest::Export::Csv,
-        Some("parquet") => ingest::Export::Parquet,
-        Some("jsonl" | "ndjson") => ingest::Export::JsonLines,
-        Some("arrow" | "feather") => ingest::Export::ArrowIpc,
-        _ => {
-            let message = format!("{path} has no ending that names a format: .csv, .parquet, .jsonl or .arrow");
-            return Err(Error::Invalid(message));
-        }
-    };
+    let format = format_of(path)?;
     let (version, table) = table(project, wanted)?;
     let file = File::create(path.at()).map_err(|source| Error::io("cannot write", path.given(), source))?;
     let shown = path.to_string();

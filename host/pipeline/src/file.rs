@@ -1,6 +1,7 @@
 //! The files a user writes: pipelines and `stagewright.toml`. Strict TOML: what is not understood is an error that
 //! names the place and the nearest thing that would be.
 
+mod environment;
 mod gate;
 mod grants;
 mod pipeline;

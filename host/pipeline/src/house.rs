@@ -11,6 +11,7 @@ use stagewright_store::{
 
 use crate::{
     error::Result,
+    predictions,
     project::{Project, STORE_DIRECTORY, Surroundings},
     run,
 };
@@ -108,7 +109,8 @@ pub fn gc(project: &Project, mode: Gc) -> Result<Swept> {
     Ok(swept)
 }
 
-/// What another repository needs of each: the components of registered models and of kept runs, and the logs of runs.
+/// What is needed beyond versions: the components of registered models and of kept runs, the logs of runs, and the logs of
+/// predictions, of which retention keeps every segment.
 fn roots(project: &Project) -> Result<BTreeMap<String, BTreeSet<Digest>>> {
     let mut code = BTreeSet::new();
     let models = project.store.models()?;
@@ -131,5 +133,6 @@ fn roots(project: &Project) -> Result<BTreeMap<String, BTreeSet<Digest>>> {
             ledger.extend(step.granted.into_iter().chain(step.recording));
         }
     }
-    Ok(BTreeMap::from([("code".to_owned(), code), ("ledger".to_owned(), ledger)]))
+    let data = predictions::roots(project)?;
+    Ok(BTreeMap::from([("data".to_owned(), data), ("code".to_owned(), code), ("ledger".to_owned(), ledger)]))
 }

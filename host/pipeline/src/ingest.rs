@@ -29,6 +29,7 @@ use std::{fs::File, path::Path};
 
 use stagewright_core::{Batch, Schema, TableError};
 
+pub(crate) use self::build::column;
 use self::source::Source;
 pub use self::{
     export::{Export, export},

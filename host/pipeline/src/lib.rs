@@ -8,6 +8,7 @@
 pub mod code;
 pub mod compare;
 pub mod data;
+pub mod deploy;
 pub mod documents;
 mod error;
 pub mod execute;
@@ -22,6 +23,7 @@ pub mod lineage;
 pub mod memo;
 pub mod params;
 pub mod plan;
+pub mod predictions;
 pub mod project;
 pub mod recording;
 pub mod run;

@@ -66,6 +66,10 @@ pub struct Project {
     pub(crate) leases: Leases,
     deciding: Arc<Mutex<()>>,
     components: Arc<Mutex<BTreeMap<Digest, Component>>>,
+    /// Whoever serves its endpoints in this process.
+    pub followers: Arc<crate::deploy::Followers>,
+    /// Held while a log of predictions is appended to or sealed.
+    appending: Arc<Mutex<()>>,
 }
 
 impl Project {
@@ -115,6 +119,8 @@ impl Project {
             leases: Leases::default(),
             deciding: Arc::default(),
             components: Arc::default(),
+            followers: Arc::default(),
+            appending: Arc::default(),
         })
     }
 
@@ -171,6 +177,11 @@ impl Project {
     /// Workers that have nothing compiled yet, so that nothing kept can influence what they do.
     pub(crate) fn fresh_pool(&self, directory: &Path) -> WorkerPool {
         Self::pool_with(&self.settings, &self.surroundings, DirCache::new(directory))
+    }
+
+    /// Waits for its turn to change a log of predictions.
+    pub(crate) fn appending(&self) -> MutexGuard<'_, ()> {
+        self.appending.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// How many stages run at once.

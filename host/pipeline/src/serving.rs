@@ -10,6 +10,7 @@
 //! holds it to that).
 
 mod alarm;
+mod deployed;
 mod prediction;
 mod queue;
 mod route;
@@ -18,6 +19,7 @@ mod worker;
 
 pub use self::{
     alarm::{ALARMS, Alarm, Alarms, LedgerAlarms, Trouble},
+    deployed::Deployed,
     prediction::{Prediction, PredictionSink},
     queue::{Answer, Question, Unanswered},
     route::{Route, Router, Routes, Variant},

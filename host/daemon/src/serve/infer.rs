@@ -13,11 +13,12 @@ use stagewright::serving::{Answer, Route, Variant};
 use stagewright_core::{ColumnType, Field};
 
 use super::{
-    Asked, Server,
+    Asked, Chosen, Server,
     answer::{Refusal, Response, typed},
     body,
     ids::Trace,
     predict::plain,
+    route_key,
     tensors::{Data, Tensor, Values, datatype, rows, to_binary},
 };
 
@@ -91,7 +92,7 @@ impl Server {
         asked: &mut Asked,
     ) -> Result<Response, Refusal> {
         self.access.predictor(request.headers()).await?;
-        let (route, variant) = self.find(name, version, &trace.request)?;
+        let Chosen { route, variant, shadow } = self.find(name, version, route_key(request.headers(), trace))?;
         asked.endpoint = Some(Arc::clone(&route.name));
         plain(request.headers())?;
         let header = request.headers().get(HEADER_LENGTH).map(|length| length.to_str().ok()?.parse::<usize>().ok());
@@ -105,14 +106,21 @@ impl Server {
         };
         let infer: Infer<'_> = serde_json::from_slice(text)
             .map_err(|error| Refusal::bad(format!("the body is no inference request: {error}")))?;
-        let batch = rows(&tensors(&infer, binary)?, variant.model.form())?;
+        let tensors = tensors(&infer, binary)?;
+        let batch = rows(&tensors, variant.model.form())?;
+        let beside = shadow.map(|shadow| {
+            let batch = rows(&tensors, shadow.model.form()).map_err(|error| error.to_string());
+            (shadow, batch)
+        });
+        drop(tensors);
         let wanted = wanted(&infer, &variant)?;
         let id = infer.id.as_deref().map(str::to_owned);
         drop(infer);
         drop(whole);
-        let answer = self.ask(&variant, batch, asked).await?;
-        let mut response = write(&route, &variant, id, &wanted, &answer)?;
-        self.answered(&mut response, route, variant, answer, trace);
+        let answer = self.ask(&route, &variant, batch, trace, asked).await?;
+        let mut response = write(&route, &variant, id, &wanted, &answer.answer)?;
+        self.answered(&mut response, &route, variant, answer, trace);
+        self.beside(&route, beside, trace);
         Ok(response)
     }
 }

@@ -12,7 +12,10 @@ use std::{
 };
 
 use hyper::StatusCode;
-use stagewright::serving::{Routes, Variant};
+use stagewright::{
+    predictions::Kept,
+    serving::{Routes, Variant},
+};
 
 use super::Asked;
 
@@ -109,10 +112,11 @@ impl Metrics {
     }
 
     /// Everything, as text.
-    pub(super) fn text(&self, routes: &Routes) -> String {
+    pub(super) fn text(&self, routes: &Routes, kept: Kept) -> String {
         let mut text = String::with_capacity(4096);
         self.requests(&mut text);
         models(routes, &mut text);
+        predictions(kept, &mut text);
         let gauge = |text: &mut String, name: &str, help: &str, value: &dyn std::fmt::Display| {
             head(text, name, "gauge", help);
             let _ = writeln!(text, "{name} {value}");
@@ -201,10 +205,27 @@ fn models(routes: &Routes, text: &mut String) {
         for route in routes.values() {
             for variant in route.variants.iter().chain(&route.shadows) {
                 let (endpoint, model) = (&route.name, variant.model.version());
-                let labels = format!("endpoint=\"{endpoint}\",variant=\"{}\",model=\"{model}\"", variant.name);
+                let labels = format!("endpoint=\"{endpoint}\",variant=\"{}\",model=\"{model}\"", variant.role.as_str());
                 let _ = writeln!(text, "{name}{{{labels}}} {}", figure(variant));
             }
         }
+    }
+}
+
+fn predictions(kept: Kept, text: &mut String) {
+    let figures = [
+        (
+            "stagewright_predictions_logged_total",
+            "counter",
+            "Answers that are durable in the prediction log.",
+            kept.logged,
+        ),
+        ("stagewright_predictions_dropped_total", "counter", "Answers that the log could not keep.", kept.dropped),
+        ("stagewright_predictions_waiting", "gauge", "Answers that wait to be made durable.", kept.waiting),
+    ];
+    for (name, kind, help, value) in figures {
+        head(text, name, kind, help);
+        let _ = writeln!(text, "{name} {value}");
     }
 }
 

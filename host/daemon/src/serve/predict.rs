@@ -8,17 +8,18 @@ use hyper::{
     header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderValue},
 };
 use stagewright::{
-    ingest::rows::{from_csv, from_json},
+    ingest::rows::{Form, from_csv, from_json},
     serving::{Answer, Prediction, Question, Route, Unanswered, Variant},
 };
 use stagewright_core::Batch;
 use tokio::sync::oneshot;
 
 use super::{
-    Asked, MODEL, Server,
+    Asked, Chosen, MODEL, Server,
     answer::{Refusal, Response, typed},
     body,
     ids::Trace,
+    route_key,
 };
 
 enum Layout {
@@ -35,47 +36,105 @@ impl Server {
         asked: &mut Asked,
     ) -> Result<Response, Refusal> {
         self.access.predictor(request.headers()).await?;
-        let (route, variant) = self.find(name, None, &trace.request)?;
+        let Chosen { route, variant, shadow } = self.find(name, None, route_key(request.headers(), trace))?;
         asked.endpoint = Some(Arc::clone(&route.name));
         let layout = layout(request.headers())?;
         let body = body::read(request.into_body(), &self.settings, &self.bodies).await?;
-        let form = variant.model.form();
-        let (rows, shape) = match layout {
-            Layout::Json => from_json(&body.bytes, form).map(|(rows, shape)| (rows, Some(shape)))?,
-            Layout::Csv => (from_csv(&body.bytes, form)?, None),
+        let parse = |form: &Form| match layout {
+            Layout::Json => from_json(&body.bytes, form).map(|(rows, shape)| (rows, Some(shape))),
+            Layout::Csv => from_csv(&body.bytes, form).map(|rows| (rows, None)),
         };
+        let (rows, shape) = parse(variant.model.form())?;
+        let beside = shadow.map(|shadow| {
+            let rows = parse(shadow.model.form()).map(|(rows, _)| rows);
+            (shadow, rows.map_err(|error| error.to_string()))
+        });
         drop(body);
-        let answer = self.ask(&variant, rows, asked).await?;
+        let answer = self.ask(&route, &variant, rows, trace, asked).await?;
         let mut response = match shape {
             Some(shape) => {
-                let text = variant.model.renderer().json(&answer.predictions, shape);
+                let text = variant.model.renderer().json(&answer.answer.predictions, shape);
                 typed(text, HeaderValue::from_static("application/json"))
             }
             None => {
-                let text = variant.model.renderer().csv(answer.predictions.clone());
+                let text = variant.model.renderer().csv(answer.answer.predictions.clone());
                 typed(text, HeaderValue::from_static("text/csv; charset=utf-8"))
             }
         };
-        self.answered(&mut response, route, variant, answer, trace);
+        self.answered(&mut response, &route, variant, answer, trace);
+        self.beside(&route, beside, trace);
         Ok(response)
     }
 
-    /// Asks a model and waits for its answer.
-    pub(super) async fn ask(&self, variant: &Variant, rows: Batch, asked: &mut Asked) -> Result<Answer, Refusal> {
+    /// Asks a model and waits for its answer. Where the model fails, whoever keeps answers hears of it too.
+    pub(super) async fn ask(
+        &self,
+        route: &Arc<Route>,
+        variant: &Variant,
+        rows: Batch,
+        trace: &Trace,
+        asked: &mut Asked,
+    ) -> Result<Timed, Refusal> {
         let version = variant.model.version();
         asked.model = Some(version.to_string());
         let (sender, receiver) = oneshot::channel();
-        let deadline = Instant::now() + self.settings.timeout;
+        let began = Instant::now();
+        let deadline = began + self.settings.timeout;
+        // What a model on trial fails at is worth keeping; otherwise the copy is not.
+        let copy = route.live.as_ref().filter(|live| live.plan().trial.is_some()).map(|_| rows.clone());
         let reply = Box::new(move |answer| {
             // Whoever waited may have given up.
             let _ = sender.send(answer);
         });
         variant.model.ask(Question { rows, deadline, reply });
-        match tokio::time::timeout_at(deadline.into(), receiver).await {
-            Ok(Ok(answer)) => Ok(answer?),
+        let answer = match tokio::time::timeout_at(deadline.into(), receiver).await {
+            Ok(Ok(answer)) => answer,
             // The thread that should have answered panicked.
-            Ok(Err(_)) => Err(Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, "the request was lost in this server")),
-            Err(_) => Err(Unanswered::Late.into()),
+            Ok(Err(_)) => Err(Unanswered::Failed("the request was lost in this server".to_owned())),
+            Err(_) => Err(Unanswered::Late),
+        };
+        let latency_us = micros(began);
+        match (answer, copy) {
+            (Ok(answer), _) => Ok(Timed { answer, latency_us }),
+            (Err(error), copy) => {
+                if let Some(rows) = copy.filter(|_| is_the_models(&error)) {
+                    self.sink.take(Prediction {
+                        route: Arc::clone(route),
+                        variant: variant.clone(),
+                        request: trace.request.clone(),
+                        at_ms: self.clock.now_ms(),
+                        latency_us,
+                        rows,
+                        outcome: Err(error.to_string()),
+                    });
+                }
+                Err(error.into())
+            }
+        }
+    }
+
+    /// Asks the model that is asked beside the one that answered. Nobody waits for it.
+    pub(super) fn beside(&self, route: &Arc<Route>, asked: Option<(Variant, Result<Batch, String>)>, trace: &Trace) {
+        let Some((variant, rows)) = asked else { return };
+        let began = Instant::now();
+        let (request, at_ms, sink) = (trace.request.clone(), self.clock.now_ms(), Arc::clone(&self.sink));
+        let (route, model) = (Arc::clone(route), Arc::clone(&variant.model));
+        let take = move |rows, outcome| {
+            let latency_us = micros(began);
+            sink.take(Prediction { route, variant, request, at_ms, latency_us, rows, outcome });
+        };
+        match rows {
+            Ok(rows) => {
+                let copy = rows.clone();
+                let reply = Box::new(move |answer: Result<Answer, Unanswered>| match answer {
+                    Ok(answer) => take(answer.rows, Ok(answer.predictions)),
+                    Err(error) if is_the_models(&error) => take(copy, Err(error.to_string())),
+                    Err(_) => {}
+                });
+                model.ask(Question { rows, deadline: began + self.settings.timeout, reply });
+            }
+            // It reads what this request does not bring.
+            Err(problem) => take(Batch::default(), Err(problem)),
         }
     }
 
@@ -83,24 +142,39 @@ impl Server {
     pub(super) fn answered(
         &self,
         response: &mut Response,
-        route: Arc<Route>,
+        route: &Arc<Route>,
         variant: Variant,
-        answer: Answer,
+        answer: Timed,
         trace: &Trace,
     ) {
         if let Ok(model) = HeaderValue::from_str(&variant.model.version().to_string()) {
             response.headers_mut().insert(MODEL, model);
         }
         self.sink.take(Prediction {
-            endpoint: Arc::clone(&route.name),
-            variant: variant.name,
-            model: variant.model,
+            route: Arc::clone(route),
+            variant,
             request: trace.request.clone(),
             at_ms: self.clock.now_ms(),
-            rows: answer.rows,
-            predictions: answer.predictions,
+            latency_us: answer.latency_us,
+            rows: answer.answer.rows,
+            outcome: Ok(answer.answer.predictions),
         });
     }
+}
+
+/// An answer, and how long the model took.
+pub(super) struct Timed {
+    pub(super) answer: Answer,
+    latency_us: u64,
+}
+
+/// Whether the model is what failed, and not whoever asked or the load.
+fn is_the_models(error: &Unanswered) -> bool {
+    matches!(error, Unanswered::Failed(_) | Unanswered::Unavailable(_) | Unanswered::Late)
+}
+
+fn micros(since: Instant) -> u64 {
+    u64::try_from(since.elapsed().as_micros()).unwrap_or(u64::MAX)
 }
 
 /// JSON unless the request says CSV.

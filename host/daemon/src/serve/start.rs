@@ -4,8 +4,12 @@ use std::{net::SocketAddr, sync::Arc};
 
 use stagewright::{
     Project,
+<<<<<<< HEAD
     governance::access,
     serving::{LedgerAlarms, PredictionSink, Route, Router, Routes, Servable},
+=======
+    serving::{Deployed, LedgerAlarms, PredictionSink, Route, Router, Routes, Servable},
+>>>>>>> eaebb84
 };
 use stagewright_core::VersionRef;
 use tokio::{sync::watch, task::JoinHandle};
@@ -33,6 +37,7 @@ pub(crate) struct Http {
     /// Which model answers for which endpoint.
     pub(crate) router: Arc<Router>,
     alarms: Arc<LedgerAlarms>,
+    sink: Arc<dyn PredictionSink>,
     serving: JoinHandle<()>,
 }
 
@@ -51,13 +56,17 @@ pub(crate) fn check(options: &ServeOptions) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Loads the models that are named, and listens.
+/// Loads the models that are named or deployed, and listens.
 pub(crate) async fn start(
     project: &Project,
     options: &ServeOptions,
     address: SocketAddr,
+<<<<<<< HEAD
     sink: Arc<dyn PredictionSink>,
     random: Random,
+=======
+    random: u64,
+>>>>>>> eaebb84
     stop: watch::Receiver<bool>,
 ) -> Result<Http, Failure> {
     let cannot = |error: std::io::Error| Failure::new(CANNOT, format!("cannot listen on {address}: {error}"));
@@ -72,14 +81,24 @@ pub(crate) async fn start(
     let loopback = address.ip().is_loopback();
     let open = options.access.map_or(loopback, |rule| rule == AccessRule::Open);
     let router = Arc::new(Router::new(load(project, &options.models, &alarms)?));
+<<<<<<< HEAD
     let access = Access::new(project, open, loopback, random.key);
     if !open && access::list(project)?.is_empty() {
         tracing::warn!("nobody can ask yet, because there is no token; `stagewright token create` makes one");
     }
     let settings = project.settings.serve.clone();
     let server = Server::new(Arc::clone(&router), sink, access, settings, project.clock(), random.ids);
+=======
+    let sink: Arc<dyn PredictionSink> = match &options.environment {
+        Some(environment) => Deployed::start(project, environment, Arc::clone(&router), Arc::clone(&alarms) as _)?,
+        None => Arc::new(()),
+    };
+    let access = Access { open, loopback };
+    let settings = project.settings.serve.clone();
+    let server = Server::new(Arc::clone(&router), Arc::clone(&sink), access, settings, project.clock(), random);
+>>>>>>> eaebb84
     let serving = tokio::spawn(listening.serve(Arc::new(server), stop));
-    Ok(Http { address, encrypted, router, alarms, serving })
+    Ok(Http { address, encrypted, router, alarms, sink, serving })
 }
 
 impl Http {
@@ -92,11 +111,12 @@ impl Http {
     pub(crate) async fn ended(self) {
         let _ = self.serving.await;
         let models = self.router.replace(Routes::new());
-        let alarms = self.alarms;
+        let (alarms, sink) = (self.alarms, self.sink);
         let ended = tokio::task::spawn_blocking(move || {
             for route in models.values() {
                 route.variants.iter().chain(&route.shadows).for_each(|variant| variant.model.stop());
             }
+            sink.stop();
             alarms.stop();
         });
         let _ = ended.await;

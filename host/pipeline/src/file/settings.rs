@@ -11,6 +11,7 @@ use super::{
     source::{Kind, Node, Problems, Source},
     trust::Trust,
 };
+use crate::deploy::Environments;
 use crate::governance::gate::Approvals;
 
 /// What the operator of a project may set.
@@ -44,6 +45,8 @@ pub struct Settings {
     pub gate: OperatorGate,
     /// Whose plugins are taken.
     pub trust: Trust,
+    /// Where models serve.
+    pub environments: Environments,
 }
 
 /// What `gc` keeps besides what is tagged, registered or in use.
@@ -92,6 +95,7 @@ impl Default for Settings {
             serve: Serve::default(),
             gate: OperatorGate::default(),
             trust: Trust::default(),
+            environments: Environments::default(),
         }
     }
 }
@@ -141,6 +145,10 @@ log = \"1MiB\"
 # [trust]               # whose plugins `stagewright plugin add` takes; everybody's by default
 # require-signature = true
 # keys = [\"RW...\"]      # public keys of minisign; `stagewright plugin keygen` makes one
+
+# [environment.production]     # there are `staging` and `production`; a section sets one, or makes another
+# log = \"full\"                # which predictions are kept: \"full\", \"off\" or a share such as 0.1
+# abort = { minimum = 20, error-rate = 0.01, latency-ratio = 3.0, difference = 0.25 }     # when a trial ends by itself
 ";
 
     /// Reads `stagewright.toml`. `path` is only for messages.
@@ -151,7 +159,7 @@ log = \"1MiB\"
         let mut source = Source::new(path, text);
         let file = &mut source;
         let root = file.parse();
-        let known = ["project", "limits", "run", "keep", "grants", "serve", "gate", "trust"];
+        let known = ["project", "limits", "run", "keep", "grants", "serve", "gate", "trust", "environment"];
         let sections = root.known(file, "stagewright.toml", &known);
         let mut settings = Self::default();
         if let Some(section) = sections.get("project") {
@@ -201,6 +209,9 @@ log = \"1MiB\"
         }
         if let Some(section) = sections.get("trust") {
             settings.trust = Trust::parse(file, section);
+        }
+        if let Some(section) = sections.get("environment") {
+            settings.environments = super::environment::environments(file, section);
         }
         source.finish(settings)
     }

@@ -104,7 +104,7 @@ pub struct ModelState {
 }
 
 /// A model version that may serve in an environment: its gate passed, and whoever had to approve did. Only
-/// [`promoted`] makes one.
+/// [`promoted`] makes one, and a deployment goes back to those that it had.
 #[derive(Clone, Debug)]
 pub struct Promoted {
     version: Version,
@@ -164,6 +164,12 @@ pub fn promoted(project: &Project, wanted: &VersionRef, environment: &str) -> Re
         }
     }
     Ok(Promoted { version, environment: environment.to_owned() })
+}
+
+/// The right that a recorded deployment had: rolling back must be possible at once, whatever a gate says meanwhile. Only
+/// deployments call this, for models of their own record.
+pub(crate) fn promoted_before(version: Version, environment: &str) -> Promoted {
+    Promoted { version, environment: environment.to_owned() }
 }
 
 /// Notes that a version serves in its environment, in this role. Whatever had the role there before goes back to

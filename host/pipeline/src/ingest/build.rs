@@ -97,6 +97,19 @@ impl BatchBuilder {
     }
 }
 
+/// Texts as a column of a type.
+///
+/// # Errors
+/// The first text that is no value of the type.
+pub(crate) fn column<'t>(column_type: ColumnType, texts: &[Option<&'t str>]) -> Result<Column, &'t str> {
+    let mut builder = BatchBuilder { types: vec![column_type], columns: vec![Builder::default()], rows: 0, bytes: 0 };
+    for text in texts {
+        builder.push(0, *text).map_err(|Unfit| text.unwrap_or_default())?;
+        builder.end_row();
+    }
+    Ok(builder.take().and_then(|mut batch| batch.columns.pop()).unwrap_or_default())
+}
+
 impl Builder {
     fn fixed(&mut self, value: Option<i64>) {
         self.values.extend_from_slice(&value.unwrap_or_default().to_le_bytes());

@@ -10,16 +10,15 @@ use std::{
 };
 
 use super::Servable;
+use crate::deploy::{Live, Role};
 
-/// A model that answers for an endpoint, and for how much of it.
+/// A model that answers for an endpoint.
 #[derive(Clone)]
 pub struct Variant {
-    /// What it is called in metrics and logs, such as `champion`.
-    pub name: Arc<str>,
+    /// As what, and what it is called in metrics.
+    pub role: Role,
     /// The model.
     pub model: Arc<Servable>,
-    /// Its share of the requests, in proportion to the other variants'.
-    pub weight: u32,
 }
 
 /// The models of one endpoint.
@@ -27,32 +26,30 @@ pub struct Variant {
 pub struct Route {
     /// The endpoint's name.
     pub name: Arc<str>,
-    /// Those that answer. The first answers where all weights are zero.
+    /// Those that answer: the champion, and one on trial.
     pub variants: Vec<Variant>,
     /// Those that are asked too, and whose answers nobody waits for.
     pub shadows: Vec<Variant>,
+    /// The deployment that this serves; none for a model that was named when the server began.
+    pub live: Option<Arc<Live>>,
 }
 
 impl Route {
     /// An endpoint with one model.
     pub fn to(name: &str, model: Arc<Servable>) -> Self {
-        let variant = Variant { name: "champion".into(), model, weight: 1 };
-        Self { name: name.into(), variants: vec![variant], shadows: Vec::new() }
+        let variant = Variant { role: Role::Champion, model };
+        Self { name: name.into(), variants: vec![variant], shadows: Vec::new(), live: None }
     }
 
-    /// The variant that answers for this key: the same key, the same variant, as long as the weights stay.
-    pub fn choose(&self, key: &str) -> Option<&Variant> {
-        let sum: u64 = self.variants.iter().map(|variant| u64::from(variant.weight)).sum();
-        if self.variants.len() < 2 || sum == 0 {
-            return self.variants.first();
-        }
-        let digest = stagewright_core::Digest::of(format!("{}\0{key}", self.name).as_bytes());
-        let point = digest.as_bytes().first_chunk().map_or(0, |bytes| u64::from_le_bytes(*bytes)) % sum;
-        let mut end = 0;
-        self.variants.iter().find(|variant| {
-            end += u64::from(variant.weight);
-            point < end
-        })
+    /// The variant that answers for this key, and the one that is asked too: the same key, the same variants, as long
+    /// as the deployment stays.
+    pub fn choose(&self, key: &str) -> (Option<&Variant>, Option<&Variant>) {
+        let Some(live) = self.live.as_ref().filter(|live| live.plan().trial.is_some()) else {
+            return (self.variants.first(), None);
+        };
+        let assigned = live.assign(key);
+        let answers = self.variants.iter().find(|variant| variant.role == assigned.answers);
+        (answers.or(self.variants.first()), self.shadows.first().filter(|_| assigned.shadow))
     }
 
     /// The variant of this version's number.

@@ -100,15 +100,21 @@ impl Servable {
     /// # Errors
     /// The version is no model, a part is missing or damaged, or the model does not load.
     pub fn load(project: &Project, version: &Version, alarms: Arc<dyn Alarms>) -> Result<Arc<Self>> {
-        let version = match version.kind {
+        match version.kind {
             ArtifactKind::Model => {
-                ModelVersion { name: version.name.clone(), number: version.number, digest: version.digest }
+                let version =
+                    ModelVersion { name: version.name.clone(), number: version.number, digest: version.digest };
+                Self::load_version(project, version, alarms)
             }
             kind => {
                 let problem = format!("{}@{} is a {}, not a model", version.name, version.number, kind.as_str());
-                return Err(Error::Invalid(problem));
+                Err(Error::Invalid(problem))
             }
-        };
+        }
+    }
+
+    /// The same for what is known to be a model, whether or not its version is still there.
+    pub(crate) fn load_version(project: &Project, version: ModelVersion, alarms: Arc<dyn Alarms>) -> Result<Arc<Self>> {
         let failed = |source: StageError| Error::Stage { what: format!("{version} cannot be served"), source };
         let settings = &project.settings.serve;
         let limits = Limits {
@@ -169,6 +175,11 @@ impl Servable {
     /// The columns that a request must bring.
     pub fn form(&self) -> &Form {
         &self.form
+    }
+
+    /// The columns that the model reads, in the order of [`Question::rows`].
+    pub fn input(&self) -> &Schema {
+        self.shared.input()
     }
 
     /// The columns of predictions.

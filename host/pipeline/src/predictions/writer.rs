@@ -1,0 +1,259 @@
+//! The thread behind a serving process that makes answers durable. Whoever answers only hands over; it never waits.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::{
+        Arc, Condvar, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+    thread::JoinHandle,
+    time::Duration,
+};
+
+use serde::Serialize;
+use stagewright_core::{Digest, Name};
+
+use super::{
+    layout::{Answer, ID, batches},
+    storage::{Ids, Log},
+};
+use crate::{
+    error::{Error, Result},
+    project::Project,
+};
+
+/// Answers wait at most about this long before they are made durable.
+const DELAY: Duration = Duration::from_secs(1);
+/// So many bytes are made durable at once, without waiting longer.
+const FLUSH_BYTES: usize = 8 << 20;
+/// So many bytes may wait; what comes beyond is dropped, and counted.
+const WAITING_BYTES: usize = 32 << 20;
+
+/// How the log keeps up.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Kept {
+    /// Answers that are durable.
+    pub logged: u64,
+    /// Answers that could not be kept: too many waited, or the disk refused.
+    pub dropped: u64,
+    /// Answers that wait.
+    pub waiting: u64,
+}
+
+#[derive(Default)]
+struct Queue {
+    answers: Vec<Answer>,
+    bytes: usize,
+    /// Dropped since the last flush, by log.
+    dropped: BTreeMap<Name, u64>,
+    /// Flushes that were asked for, and that are done.
+    asked: u64,
+    done: u64,
+    stopping: bool,
+    stopped: bool,
+}
+
+#[derive(Default)]
+struct Shared {
+    queue: Mutex<Queue>,
+    wake: Condvar,
+    flushed: Condvar,
+    logged: AtomicU64,
+    dropped: AtomicU64,
+    /// The hashes of the request ids of open parts, by log.
+    open: Mutex<BTreeMap<Name, BTreeSet<u64>>>,
+}
+
+/// Keeps predictions. Dropping it makes everything durable that was handed over.
+pub struct Keeper {
+    shared: Arc<Shared>,
+    thread: Mutex<Option<JoinHandle<()>>>,
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Keeper {
+    /// Begins to keep a project's predictions.
+    ///
+    /// # Errors
+    /// No thread can be started.
+    pub fn start(project: Arc<Project>) -> Result<Self> {
+        let shared = Arc::new(Shared::default());
+        let of_thread = Arc::clone(&shared);
+        let thread = std::thread::Builder::new().name("predictions".to_owned());
+        let thread = thread.spawn(move || of_thread.keep(&project));
+        let thread =
+            thread.map_err(|source| Error::Io { action: "cannot start", path: "a thread".to_owned(), source })?;
+        Ok(Self { shared, thread: Mutex::new(Some(thread)) })
+    }
+
+    /// Hands an answer over. Returns at once.
+    pub fn keep(&self, answer: Answer) {
+        let bytes = answer.bytes();
+        let mut queue = lock(&self.shared.queue);
+        if queue.stopping || queue.bytes + bytes > WAITING_BYTES {
+            *queue.dropped.entry(answer.source.log.clone()).or_default() += 1;
+            drop(queue);
+            self.shared.dropped.fetch_add(1, Ordering::Relaxed);
+            return;
+        }
+        let (first, full) = (queue.answers.is_empty(), queue.bytes + bytes >= FLUSH_BYTES);
+        queue.bytes += bytes;
+        queue.answers.push(answer);
+        drop(queue);
+        if first || full {
+            self.shared.wake.notify_one();
+        }
+    }
+
+    /// Returns once everything that was handed over before is durable or counted as dropped.
+    pub fn flush(&self) {
+        let mut queue = lock(&self.shared.queue);
+        queue.asked += 1;
+        let wanted = queue.asked;
+        self.shared.wake.notify_one();
+        while queue.done < wanted && !queue.stopped {
+            queue = self.shared.flushed.wait(queue).unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+
+    /// How the log keeps up.
+    pub fn kept(&self) -> Kept {
+        let waiting = lock(&self.shared.queue).answers.len() as u64;
+        let (logged, dropped) = (&self.shared.logged, &self.shared.dropped);
+        Kept { logged: logged.load(Ordering::Relaxed), dropped: dropped.load(Ordering::Relaxed), waiting }
+    }
+
+    /// Which of these request ids the log of an endpoint does not hold.
+    ///
+    /// # Errors
+    /// The log cannot be read.
+    pub(crate) fn unknown<'i>(&self, log: &Log<'_>, ids: BTreeSet<&'i str>) -> Result<BTreeSet<&'i str>> {
+        self.flush();
+        let mut unknown = ids;
+        if let Some(open) = lock(&self.shared.open).get(&log.name) {
+            unknown.retain(|id| !open.contains(&Ids::hash(id)));
+        }
+        if !unknown.is_empty() {
+            let segments = log.segments()?;
+            unknown.retain(|id| {
+                let hash = Ids::hash(id);
+                !segments.iter().any(|segment| segment.ids.contains(hash))
+            });
+        }
+        Ok(unknown)
+    }
+
+    /// Makes everything durable and ends.
+    pub fn stop(&self) {
+        lock(&self.shared.queue).stopping = true;
+        self.shared.wake.notify_one();
+        if let Some(thread) = lock(&self.thread).take()
+            && thread.join().is_err()
+        {
+            tracing::error!("the thread that keeps predictions panicked");
+        }
+    }
+}
+
+impl Drop for Keeper {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}
+
+/// Marks the end of the thread, whichever way it ends, so that nobody waits for it.
+struct Stopped<'a>(&'a Shared);
+
+impl Drop for Stopped<'_> {
+    fn drop(&mut self) {
+        let mut queue = lock(&self.0.queue);
+        (queue.stopped, queue.stopping) = (true, true);
+        self.0.flushed.notify_all();
+    }
+}
+
+impl Shared {
+    fn keep(&self, project: &Project) {
+        let _stopped = Stopped(self);
+        loop {
+            let (answers, dropped, asked, stopping) = self.wait();
+            self.write(project, answers, dropped);
+            lock(&self.queue).done = asked;
+            self.flushed.notify_all();
+            if stopping {
+                return;
+            }
+        }
+    }
+
+    /// Waits until there is something to do: for the first answer, then a little for more.
+    fn wait(&self) -> (Vec<Answer>, BTreeMap<Name, u64>, u64, bool) {
+        let urgent = |queue: &Queue| queue.stopping || queue.asked > queue.done || queue.bytes >= FLUSH_BYTES;
+        let queue = lock(&self.queue);
+        let idle = |queue: &mut Queue| queue.answers.is_empty() && !urgent(queue);
+        let queue = self.wake.wait_while(queue, idle).unwrap_or_else(PoisonError::into_inner);
+        let waited = self.wake.wait_timeout_while(queue, DELAY, |queue| !urgent(queue));
+        let (mut queue, _) = waited.unwrap_or_else(PoisonError::into_inner);
+        queue.bytes = 0;
+        (std::mem::take(&mut queue.answers), std::mem::take(&mut queue.dropped), queue.asked, queue.stopping)
+    }
+
+    fn write(&self, project: &Project, answers: Vec<Answer>, mut dropped: BTreeMap<Name, u64>) {
+        let mut groups: BTreeMap<(Name, Digest), Vec<Answer>> = BTreeMap::new();
+        for answer in answers {
+            groups.entry((answer.source.log.clone(), answer.source.layout_digest)).or_default().push(answer);
+        }
+        for ((name, _), group) in groups {
+            let count = group.len() as u64;
+            let lost = dropped.remove(&name).unwrap_or(0);
+            match self.write_group(project, &name, group, lost) {
+                Ok(()) => self.logged.fetch_add(count, Ordering::Relaxed),
+                Err(error) => {
+                    tracing::error!("{count} predictions of {name} could not be kept: {error}");
+                    // Said again beside the next that can be kept.
+                    *lock(&self.queue).dropped.entry(name).or_default() += count + lost;
+                    self.dropped.fetch_add(count, Ordering::Relaxed)
+                }
+            };
+        }
+        let mut queue = lock(&self.queue);
+        for (name, lost) in dropped {
+            *queue.dropped.entry(name).or_default() += lost;
+        }
+    }
+
+    fn write_group(&self, project: &Project, name: &Name, group: Vec<Answer>, dropped: u64) -> Result<()> {
+        let Some(source) = group.first().map(|answer| Arc::clone(&answer.source)) else { return Ok(()) };
+        let times = group.iter().map(|answer| answer.at_ms);
+        let times_ms = (times.clone().min().unwrap_or(0), times.max().unwrap_or(0));
+        let ids: Vec<u64> = group.iter().map(|answer| Ids::hash(&answer.request_id)).collect();
+        let log = Log::open(project, name)?;
+        let known = lock(&self.open).contains_key(name);
+        if !known {
+            let open = open_ids(&log)?;
+            lock(&self.open).insert(name.clone(), open);
+        }
+        let batches = batches(group).map_err(|error| Error::Invalid(format!("predictions of {name}: {error}")))?;
+        let sealed = log.append(&source.layout, &batches, times_ms, dropped)?;
+        let mut open = lock(&self.open);
+        let open = open.entry(name.clone()).or_default();
+        open.extend(ids);
+        if sealed {
+            *open = open_ids(&log)?;
+        }
+        Ok(())
+    }
+}
+
+fn open_ids(log: &Log<'_>) -> Result<BTreeSet<u64>> {
+    let mut ids = BTreeSet::new();
+    log.each(&|_| false, &mut |_, batch| {
+        let column = &batch.columns[ID];
+        ids.extend((0..batch.rows as usize).filter_map(|row| column.text(row)).map(Ids::hash));
+        Ok(())
+    })?;
+    Ok(ids)
+}
