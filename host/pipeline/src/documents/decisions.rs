@@ -73,7 +73,9 @@ impl Decisions {
             let waived = rule.waiver.as_ref().map_or_else(String::new, |waiver| {
                 format!("until {} by {}", time(waiver.expires_ms), plain(waiver.by.as_str()))
             });
-            vec![code(&rule.subject.to_string()), sentence(&rule.demand), number(rule.value), outcome(rule), waived]
+            // Findings are no figure.
+            let value = rule.value.map_or_else(String::new, |value| number(Some(value)));
+            vec![code(&rule.subject.to_string()), sentence(&rule.demand), value, outcome(rule), waived]
         });
         markdown.table(&["rule", "demand", "value>", "outcome", "waived"], rules);
         let held = judged.record.verdict.rules.iter().filter(|rule| rule.outcome != Outcome::Pass);
