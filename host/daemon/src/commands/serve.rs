@@ -107,8 +107,9 @@ async fn http(
 ) -> Result<Option<Http>, Failure> {
     let Some(address) = options.address() else { return Ok(None) };
     let project = holder.project(&|_| ())?;
-    let random = random.map_err(|error| Failure::new(CANNOT, format!("this machine gives no randomness: {error}")))?;
-    let random = u64::from_le_bytes(random);
+    let no_random = |error| Failure::new(CANNOT, format!("this machine gives no randomness: {error}"));
+    let ids = u64::from_le_bytes(surroundings::random().map_err(no_random)?);
+    let random = Random { ids, key: surroundings::random().map_err(no_random)? };
     serve::start(&project, options, address, random, stopped).await.map(Some)
 }
 

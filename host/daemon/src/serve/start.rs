@@ -4,12 +4,8 @@ use std::{net::SocketAddr, sync::Arc};
 
 use stagewright::{
     Project,
-<<<<<<< HEAD
     governance::access,
-    serving::{LedgerAlarms, PredictionSink, Route, Router, Routes, Servable},
-=======
     serving::{Deployed, LedgerAlarms, PredictionSink, Route, Router, Routes, Servable},
->>>>>>> eaebb84
 };
 use stagewright_core::VersionRef;
 use tokio::{sync::watch, task::JoinHandle};
@@ -61,12 +57,7 @@ pub(crate) async fn start(
     project: &Project,
     options: &ServeOptions,
     address: SocketAddr,
-<<<<<<< HEAD
-    sink: Arc<dyn PredictionSink>,
     random: Random,
-=======
-    random: u64,
->>>>>>> eaebb84
     stop: watch::Receiver<bool>,
 ) -> Result<Http, Failure> {
     let cannot = |error: std::io::Error| Failure::new(CANNOT, format!("cannot listen on {address}: {error}"));
@@ -81,22 +72,16 @@ pub(crate) async fn start(
     let loopback = address.ip().is_loopback();
     let open = options.access.map_or(loopback, |rule| rule == AccessRule::Open);
     let router = Arc::new(Router::new(load(project, &options.models, &alarms)?));
-<<<<<<< HEAD
+    let sink: Arc<dyn PredictionSink> = match &options.environment {
+        Some(environment) => Deployed::start(project, environment, Arc::clone(&router), Arc::clone(&alarms) as _)?,
+        None => Arc::new(()),
+    };
     let access = Access::new(project, open, loopback, random.key);
     if !open && access::list(project)?.is_empty() {
         tracing::warn!("nobody can ask yet, because there is no token; `stagewright token create` makes one");
     }
     let settings = project.settings.serve.clone();
-    let server = Server::new(Arc::clone(&router), sink, access, settings, project.clock(), random.ids);
-=======
-    let sink: Arc<dyn PredictionSink> = match &options.environment {
-        Some(environment) => Deployed::start(project, environment, Arc::clone(&router), Arc::clone(&alarms) as _)?,
-        None => Arc::new(()),
-    };
-    let access = Access { open, loopback };
-    let settings = project.settings.serve.clone();
-    let server = Server::new(Arc::clone(&router), Arc::clone(&sink), access, settings, project.clock(), random);
->>>>>>> eaebb84
+    let server = Server::new(Arc::clone(&router), Arc::clone(&sink), access, settings, project.clock(), random.ids);
     let serving = tokio::spawn(listening.serve(Arc::new(server), stop));
     Ok(Http { address, encrypted, router, alarms, sink, serving })
 }
