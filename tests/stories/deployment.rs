@@ -16,10 +16,11 @@ const BROKEN: &str = "unreachable";
 
 /// A project with versions of a model `echo`, which returns its only column, `x`: the first version does just that, the
 /// others do something else first.
-fn echoes(others: &[&str], settings: &str) -> Lab {
+fn echoes(others: &[&str]) -> Lab {
     let lab = Lab::empty();
     lab.ok(&["init"]);
-    lab.write("stagewright.toml", settings);
+    // What gates hold back is another story.
+    lab.write("stagewright.toml", "[gate]\nenvironments = []\n");
     lab.write("rows.csv", "x\n0.5\n1.5\n2.5\n");
     lab.ok(&["data", "add", "rows", "rows.csv"]);
     for (number, first) in [""].iter().chain(others).enumerate() {
@@ -101,7 +102,7 @@ fn under_load(serving: &Serving, change: impl FnOnce()) -> Vec<(String, usize)> 
 
 #[test]
 fn no_request_is_dropped_while_models_are_deployed_and_rolled_back_under_load() {
-    let lab = echoes(&[OTHER], "");
+    let lab = echoes(&[OTHER]);
     lab.ok(&["deploy", "echo@1", "--to", "production"]);
     let serving = serve(&lab);
     let deployed = under_load(&serving, || drop(lab.ok(&["deploy", "echo@2", "--to", "production"])));
@@ -123,7 +124,7 @@ fn no_request_is_dropped_while_models_are_deployed_and_rolled_back_under_load() 
 
 #[test]
 fn a_canary_that_traps_is_called_off_by_itself() {
-    let lab = echoes(&[BROKEN], "");
+    let lab = echoes(&[BROKEN]);
     lab.ok(&["deploy", "echo@1", "--to", "production"]);
     let serving = serve(&lab);
     lab.ok(&["deploy", "echo@2", "--to", "production", "--canary", "50%"]);
@@ -143,7 +144,7 @@ fn a_canary_that_traps_is_called_off_by_itself() {
 
 #[test]
 fn an_ab_test_gives_each_key_one_model_and_a_shadow_answers_nobody() {
-    let lab = echoes(&[OTHER], "");
+    let lab = echoes(&[OTHER]);
     lab.ok(&["deploy", "echo@1", "--to", "production"]);
     let serving = serve(&lab);
     lab.ok(&["deploy", "echo@2", "--to", "production", "--split", "0.3"]);
@@ -176,7 +177,7 @@ fn an_ab_test_gives_each_key_one_model_and_a_shadow_answers_nobody() {
 
 #[test]
 fn a_logged_prediction_is_made_again_bit_for_bit_and_joins_what_turned_out_to_be_true() {
-    let lab = echoes(&[OTHER], "");
+    let lab = echoes(&[OTHER]);
     lab.ok(&["deploy", "echo@1", "--to", "production"]);
     let serving = serve(&lab);
     predict(&serving, "one", 0.1);
@@ -196,7 +197,7 @@ fn a_logged_prediction_is_made_again_bit_for_bit_and_joins_what_turned_out_to_be
     lab.ok(&["predictions", "export", "production", "joined.csv", "--with-feedback", "truth"]);
     let joined = std::fs::read_to_string(lab.file("joined.csv")).unwrap();
     let ends: Vec<_> = joined.lines().map(|line| line.rsplitn(4, ',').take(3).collect::<Vec<_>>()).collect();
-    assert_eq!(ends, [["score", "truth", "x"], ["0.1", "0.5", "0.1"], ["3", "3.5", "3"]]);
+    assert_eq!(ends, [["score", "truth", "x"], ["0.1", "0.5", "0.1"], ["3.0", "3.5", "3.0"]]);
     let unknown = lab.run(&["predictions", "replay", "never"]);
     assert_eq!(unknown.code, Some(1), "{}", unknown.err);
     let (status, log) = serving.stop();
@@ -206,7 +207,7 @@ fn a_logged_prediction_is_made_again_bit_for_bit_and_joins_what_turned_out_to_be
 
 #[test]
 fn nothing_that_was_said_to_be_logged_is_lost_when_the_server_is_killed_under_load() {
-    let lab = echoes(&[], "");
+    let lab = echoes(&[]);
     lab.ok(&["deploy", "echo@1", "--to", "production"]);
     let serving = serve(&lab);
     let logged = |serving: &Serving| -> u64 {
@@ -241,7 +242,7 @@ fn nothing_that_was_said_to_be_logged_is_lost_when_the_server_is_killed_under_lo
 
 #[test]
 fn deployments_that_make_no_sense_are_refused_with_what_to_do() {
-    let lab = echoes(&[], "");
+    let lab = echoes(&[]);
     for (arguments, says) in [
         (vec!["deploy", "echo", "--to", "productoin"], "did you mean `production`?"),
         (vec!["deploy", "ecko", "--to", "production"], "did you mean `echo`?"),

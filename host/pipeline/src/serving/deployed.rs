@@ -174,7 +174,9 @@ impl Follower for Deployed {
 impl PredictionSink for Deployed {
     fn take(&self, prediction: Prediction) {
         self.observe(&prediction);
-        if !predictions::is_logged(self.log, &prediction.request) {
+        // A shadow that reads what a request did not bring has no rows to keep.
+        let whole = prediction.rows.columns.len() == prediction.variant.model.input().len();
+        if !whole || !predictions::is_logged(self.log, &prediction.request) {
             return;
         }
         match self.source(&prediction) {
