@@ -98,6 +98,7 @@ pub fn oras() -> Option<Command> {
 }
 
 /// A program of those that `cargo test-all` installs for the stories of sharing.
+#[expect(clippy::print_stdout, reason = "a test that is skipped says so")]
 fn tool(path: &str) -> Option<PathBuf> {
     let found = target().0.join("toolchains/sharing").join(path);
     if !found.exists() {

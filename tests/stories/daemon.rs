@@ -307,7 +307,7 @@ fn a_repository_that_goes_and_comes_back_while_the_daemon_runs_is_noticed() {
 #[test]
 fn a_project_deep_in_the_file_system_has_a_daemon_too() {
     let lab = Lab::empty();
-    let deep = vec!["a-folder-with-a-long-name"; 12].join("/");
+    let deep = ["a-folder-with-a-long-name"; 12].join("/");
     fs::create_dir_all(lab.file(&deep)).expect("the folder can be made");
     lab.ok(&["init", &deep]);
     let _daemon = lab.serve_with(&["--project", &deep]);

@@ -11,7 +11,7 @@ const PARITY: &str = "fairness.demographic-parity-ratio{column=gender}";
 /// and is the administrator, grace and hopper, who may approve, and joan, who may not.
 fn guarded() -> Lab {
     let lab = Lab::census();
-    let text = std::fs::read_to_string(lab.file(PIPELINE)).unwrap();
+    let text = std::fs::read_to_string(lab.file(PIPELINE)).expect("the demo has a pipeline");
     let gate = format!(
         "\n[gate]\nevaluate.accuracy = {{ min = 0.7 }}\n\"{PARITY}\" = {{ min = 0.8, significance = 0.05, waivable-by = \
          [\"model-risk\"] }}\napprovals = {{ count = 2, roles = [\"model-risk\"], within = \"14d\" }}\n"

@@ -1,5 +1,7 @@
 //! Users, tokens and states, told with a clock that the story sets.
 
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking, in its helpers too")]
+
 use std::{
     sync::{
         Arc,

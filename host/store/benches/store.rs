@@ -67,7 +67,7 @@ fn many(root: &Path) {
                 last = Some(transaction.put_bytes(&bytes).unwrap());
             }
             transaction.set_version(&"many".parse().unwrap(), last.unwrap(), ArtifactKind::Blob, None, "");
-            transaction.commit_later().unwrap();
+            let _ticket = transaction.commit_later().unwrap();
         }
         store.sync().unwrap();
     });

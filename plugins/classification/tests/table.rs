@@ -85,8 +85,8 @@ fn every_figure_of_a_report_is_declared_with_its_labels() {
         let labels: std::collections::BTreeSet<&str> = metric.labels.iter().map(|label| label.name.as_str()).collect();
         let declared = families.iter().any(|family| {
             let named = family["names"].as_array().is_some_and(|names| names.iter().any(|name| *name == metric.name));
-            let own = family["labels"].as_object().map(|labels| labels.keys().map(String::as_str).collect());
-            named && own.unwrap_or_default() == labels
+            let own = family["labels"].as_object().into_iter().flatten().map(|(label, _)| label.as_str());
+            named && own.collect::<std::collections::BTreeSet<_>>() == labels
         });
         assert!(declared, "{} with {labels:?}", metric.name);
     }

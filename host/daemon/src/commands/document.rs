@@ -59,10 +59,10 @@ pub(crate) fn export(context: &Context, model: &str, directory: &Path) -> Result
         for (kind, why) in &exported.left_out {
             let _ = writeln!(text, "without a {kind}: {why}");
         }
-        let _ = write!(
+        let _ = writeln!(
             text,
             "check it anywhere: stagewright model key > key.pub; model_signing verify key {0} --signature {0}/model.sig \
-             --public_key key.pub\n",
+             --public_key key.pub",
             directory.display()
         );
         text

@@ -72,7 +72,7 @@ impl Client {
     /// A line of progress.
     pub(crate) fn line(&self, text: &str) {
         let end = text.floor_char_boundary(LONGEST_ANSWER);
-        let _ = self.send(Kind::Line, text[..end].as_bytes(), Some(PATIENCE));
+        let _ = self.send(Kind::Line, &text.as_bytes()[..end], Some(PATIENCE));
     }
 
     /// What a stage is doing.
@@ -81,7 +81,7 @@ impl Client {
             self.told.lock().unwrap_or_else(PoisonError::into_inner).insert(stage.to_owned(), Instant::now());
             let text = format!("{stage}\0{message}");
             let end = text.floor_char_boundary(LONGEST_ANSWER);
-            let _ = self.send(Kind::Bar, text[..end].as_bytes(), Some(PATIENCE));
+            let _ = self.send(Kind::Bar, &text.as_bytes()[..end], Some(PATIENCE));
         }
     }
 

@@ -68,10 +68,12 @@ struct Series {
     micros: AtomicU64,
 }
 
+type AllSeries = BTreeMap<(Arc<str>, Protocol), Arc<Series>>;
+
 /// Everything that is counted of requests.
 pub(super) struct Metrics {
     started_ms: u64,
-    series: RwLock<BTreeMap<(Arc<str>, Protocol), Arc<Series>>>,
+    series: RwLock<AllSeries>,
     nowhere: Arc<str>,
     pub(super) connections: AtomicU64,
     pub(super) turned_away: AtomicU64,

@@ -563,7 +563,10 @@ fn footnotes(audit: &Audit, markdown: &mut Markdown) {
 mod tests {
     use super::*;
 
-    fn people(of: &[(Option<u32>, Option<u32>, bool, f64, usize)]) -> Vec<Person> {
+    /// Sex, race, whether selected, score, and how many of them.
+    type Alike = (Option<u32>, Option<u32>, bool, f64, usize);
+
+    fn people(of: &[Alike]) -> Vec<Person> {
         of.iter()
             .flat_map(|&(sex, race, selected, score, times)| {
                 std::iter::repeat_n(Person { values: [sex, race], selected, score }, times)

@@ -127,8 +127,10 @@ fn sign(project: &Project, facts: &Facts, entries: &[Entry<'_>]) -> Result<Strin
     signature::bundle(project, &facts.label(), &files, &[SIGNATURE])
 }
 
-/// Every file but the signature.
-fn entries<'a>(project: &'a Project, facts: &Facts) -> Result<(Vec<Entry<'a>>, Vec<(Kind, String)>)> {
+/// Every file but the signature, and the documents that could not be made, each with why.
+type Entries<'a> = (Vec<Entry<'a>>, Vec<(Kind, String)>);
+
+fn entries<'a>(project: &'a Project, facts: &Facts) -> Result<Entries<'a>> {
     let (models, code) = (project.store.models()?, project.store.code()?);
     let stored = |path: String, repository, artifact: &super::facts::Artifact| Entry {
         file: ExportedFile { path, sha256: artifact.sha256.clone(), bytes: artifact.bytes },

@@ -5,7 +5,7 @@
 //! request ids. So there are few versions, few parts, and each row is written at most five times. Parts are artifacts,
 //! not records, because bytes of records stay in the journal, and what people were asked must be erasable.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, btree_map::Entry};
 
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -125,11 +125,11 @@ impl<'a> Log<'a> {
     ) -> Result<bool> {
         let _appending = self.project.appending();
         let parts = self.parts()?;
-        let mut sequence = parts.last().map_or(0, |(sequence, _)| sequence + 1);
+        let next = parts.last().map_or(0, |(sequence, _)| sequence + 1);
         let mut transaction = self.data.begin(&self.project.actor())?;
         let layout_digest = transaction.put_bytes(&canonical::to_vec(layout))?;
         let mut lost = dropped;
-        for batch in batches {
+        for (sequence, batch) in (next..).zip(batches) {
             let stretch = Stretch {
                 rows: u64::from(batch.rows),
                 first_ms: times_ms.0,
@@ -138,7 +138,6 @@ impl<'a> Log<'a> {
             };
             let part = Part { batch: transaction.put_bytes(&batch.encode())?, layout: layout_digest, stretch };
             self.put(&mut transaction, sequence, &part)?;
-            sequence += 1;
         }
         transaction.commit()?;
         self.merge()?;
@@ -287,10 +286,10 @@ impl<'a> Log<'a> {
         }
         let mut layouts: BTreeMap<Digest, Layout> = BTreeMap::new();
         for (_, part) in self.parts()? {
-            if !layouts.contains_key(&part.layout) {
-                layouts.insert(part.layout, self.layout(&part)?);
-            }
-            let layout = &layouts[&part.layout];
+            let layout = match layouts.entry(part.layout) {
+                Entry::Occupied(known) => known.into_mut(),
+                Entry::Vacant(place) => place.insert(self.layout(&part)?),
+            };
             visit(layout, self.batch(&part, &layout.schema)?)?;
         }
         Ok(())

@@ -129,6 +129,7 @@ fn surroundings(clock: &Arc<Set>) -> Surroundings {
         worker: Vec::new(),
         cores: 1,
         version: "0".to_owned(),
+        world: Arc::new(()),
     }
 }
 

@@ -23,6 +23,8 @@ use crate::{
 /// Trials that were called off and are to be recorded; there is one for each endpoint at most.
 const WAITING: usize = 64;
 
+type Sources = BTreeMap<(Arc<str>, Digest), Arc<Source>>;
+
 /// Serves an environment.
 pub struct Deployed {
     project: Project,
@@ -34,7 +36,7 @@ pub struct Deployed {
     /// The models that are loaded, those before the present ones among them.
     loaded: Mutex<BTreeMap<Digest, Arc<Servable>>>,
     /// What each endpoint's answers come from, made once for each model.
-    sources: Mutex<BTreeMap<(Arc<str>, Digest), Arc<Source>>>,
+    sources: Mutex<Sources>,
     aborted: Mutex<Option<SyncSender<(Deployment, Aborted)>>>,
     recorder: Mutex<Option<JoinHandle<()>>>,
 }
