@@ -340,7 +340,7 @@ fn addresses_that_anybody_could_answer_are_refused() {
     assert!(said.contains("it redirects to an address that is not encrypted"), "{said}");
     expect![[r#"
         exit 2
-        error: `oci://team/split:1` is no address of a plugin: begin with the registry's host, such as ghcr.io or localhost:5000
+        error: `oci://team/split:1` is no address of a plugin: begin with the registry's host, such as registry.example.org or localhost:5000
     "#]]
     .assert_eq(&add("oci://team/split:1"));
 }

@@ -76,9 +76,7 @@ impl Credentials {
 
     /// What a registry knows us by.
     pub(crate) fn of(&self, registry: &str) -> Option<&Credential> {
-        // Where docker keeps those of its own registry.
-        let also = if registry == "docker.io" { "index.docker.io" } else { registry };
-        self.0.get(registry).or_else(|| self.0.get(also))
+        self.0.get(registry)
     }
 }
 
@@ -96,14 +94,14 @@ mod tests {
     fn each_registry_has_its_own_and_none_is_shown() {
         let text = br#"{"auths": {
             "localhost:5000": {"auth": "YWRhOnNlY3JldDp3b3Jk"},
-            "https://index.docker.io/v1/": {"username": "bob", "password": "p"},
-            "ghcr.io": {}
+            "https://hub.example.org/v1/": {"username": "bob", "password": "p"},
+            "registry.example.org": {}
         }, "credsStore": "desktop"}"#;
         let known = Credentials::parse("config.json", text).unwrap();
         let ada = known.of("localhost:5000").unwrap();
         assert_eq!((ada.user.as_str(), ada.password.as_str()), ("ada", "secret:word"));
-        assert_eq!(known.of("docker.io").unwrap().user, "bob");
-        assert!(known.of("ghcr.io").is_none() && known.of("localhost:5001").is_none());
+        assert_eq!(known.of("hub.example.org").unwrap().user, "bob");
+        assert!(known.of("registry.example.org").is_none() && known.of("localhost:5001").is_none());
         assert!(!format!("{known:?}").contains("secret"), "{known:?}");
     }
 

@@ -209,7 +209,7 @@ mod tests {
 
     fn entry(bytes: &[u8]) -> Entry {
         Entry {
-            source: "oci://ghcr.io/team/clip:1.0".into(),
+            source: "oci://registry.example.org/team/clip:1.0".into(),
             version: Some("0.1.0 \"beta\"".into()),
             digest: Digest::of(bytes),
             manifest: Some(format!("sha256:{}", "0".repeat(64))),
@@ -236,7 +236,10 @@ mod tests {
         lock.set(&name, entry(b"clip"));
         assert!(lock.check(&name, &Digest::of(b"clip"), "elsewhere").is_ok());
         assert!(lock.check(&"clop".parse().unwrap(), &Digest::of(b"x"), "elsewhere").is_ok());
-        let said = lock.check(&name, &Digest::of(b"clop"), "oci://ghcr.io/team/clip:1.0").unwrap_err().to_string();
+        let said = lock
+            .check(&name, &Digest::of(b"clop"), "oci://registry.example.org/team/clip:1.0")
+            .unwrap_err()
+            .to_string();
         assert!(said.contains("`clip`") && said.contains("now gives") && said.contains("--update"), "{said}");
     }
 

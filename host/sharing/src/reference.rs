@@ -91,7 +91,7 @@ impl FromStr for Reference {
         let (host, path) = plain.split_once('/').ok_or_else(|| wrong("write HOST/NAME:TAG"))?;
         // Without this, `team/clip` would be looked for at a host called `team`.
         if !(host.contains(['.', ':']) || host == "localhost") {
-            return Err(wrong("begin with the registry's host, such as ghcr.io or localhost:5000"));
+            return Err(wrong("begin with the registry's host, such as registry.example.org or localhost:5000"));
         }
         let (repository, tag) = match path.rsplit_once(':') {
             None => (path, None),
@@ -128,8 +128,7 @@ impl Reference {
 
     /// The registry's address. A registry on this machine is spoken to without encryption, any other never.
     pub(crate) fn base(&self) -> Result<Url> {
-        // The name that everybody writes is not the host that serves it.
-        let host = if self.host == "docker.io" { "registry-1.docker.io" } else { &self.host };
+        let host = &self.host;
         let wrong = |problem: String| SharingError::Address { text: self.to_string(), problem };
         let parse = |scheme| Url::parse(&format!("{scheme}://{host}/")).map_err(|error| wrong(error.to_string()));
         let plain = parse("http")?;
@@ -191,7 +190,7 @@ mod tests {
     fn references_read_back_what_they_printed() {
         let digest = format!("sha256:{}", "0".repeat(64));
         for text in [
-            "oci://ghcr.io/team/clip:1.0",
+            "oci://registry.example.org/team/clip:1.0",
             "oci://localhost:5000/clip",
             &format!("oci://[::1]:5000/a/b-c:v1@{digest}"),
             &format!("oci://127.0.0.1:5000/clip@{digest}"),
@@ -209,7 +208,7 @@ mod tests {
         for host in ["localhost:5000", "127.0.0.1:5000", "127.8.9.1", "[::1]:5000", "localhost"] {
             assert_eq!(scheme(&format!("{host}/clip:1")), "http", "{host}");
         }
-        for host in ["ghcr.io", "10.0.0.1:5000", "localhost.example.org", "127.0.0.1.example.org", "docker.io"] {
+        for host in ["registry.example.org", "10.0.0.1:5000", "localhost.example.org", "127.0.0.1.example.org"] {
             assert_eq!(scheme(&format!("{host}/clip:1")), "https", "{host}");
         }
         assert!(matches!("http://example.org/a.wasm".parse::<Source>(), Err(SharingError::Insecure(_))));
@@ -220,16 +219,16 @@ mod tests {
         for text in [
             "clip",
             "team/clip:1",
-            "ghcr.io/Clip:1",
-            "ghcr.io/a//b",
-            "ghcr.io/../b:1",
-            "ghcr.io/a:",
-            "ghcr.io/a:-x",
-            "ghcr.io/a@sha256:12",
-            "ghcr.io/a@md5:00",
-            "user:word@ghcr.io/a:1",
-            "ghcr.io?x=/a:1",
-            "ghcr.io:99999999/a",
+            "registry.example.org/Clip:1",
+            "registry.example.org/a//b",
+            "registry.example.org/../b:1",
+            "registry.example.org/a:",
+            "registry.example.org/a:-x",
+            "registry.example.org/a@sha256:12",
+            "registry.example.org/a@md5:00",
+            "user:word@registry.example.org/a:1",
+            "registry.example.org?x=/a:1",
+            "registry.example.org:99999999/a",
         ] {
             assert!(text.parse::<Reference>().is_err(), "{text}");
         }
@@ -242,7 +241,7 @@ mod tests {
     fn a_source_names_its_plugin_and_keeps_a_query_to_itself() {
         let source: Source = "https://example.org/x/clip.wasm?token=secret#part".parse().unwrap();
         assert_eq!((source.stem().as_str(), source.to_string().as_str()), ("clip", "https://example.org/x/clip.wasm"));
-        assert_eq!("oci://ghcr.io/team/clip:1".parse::<Source>().unwrap().stem(), "clip");
+        assert_eq!("oci://registry.example.org/team/clip:1".parse::<Source>().unwrap().stem(), "clip");
         assert_eq!("some/clip.oci.tar".parse::<Source>().unwrap().stem(), "clip");
         assert_eq!("some/clip.v2.wasm".parse::<Source>().unwrap().stem(), "clip.v2");
     }
