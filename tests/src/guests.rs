@@ -250,6 +250,8 @@ fn model_core(imports: &str, first: &str) -> String {
             (data (i32.const 2200) "x")
             (data (i32.const 2208) "\98\08\00\00\01\00\00\00\02\00\00\00")
             (data (i32.const 2224) "\a0\08\00\00\01\00\00\00")
+            (func $recurse (param i32) (result i32)
+                (i32.add (call $recurse (i32.add (local.get 0) (i32.const 1))) (local.get 0)))
             (func (export "stagewright:stage/trainer@0.1.0#train")
                 (param i32 i32 i32) (param $text i32) (param $length i32) (result i32)
                 (i32.store (i32.const 3072) (i32.const 0))

@@ -40,6 +40,8 @@ fn mask_line(line: &str, out: &mut String) {
                     "[digest]"
                 } else if is_date(word) {
                     "[date]"
+                } else if out.ends_with("[date] ") && is_clock(word) {
+                    "[clock]"
                 } else {
                     word
                 });
@@ -47,6 +49,11 @@ fn mask_line(line: &str, out: &mut String) {
             }
         }
     }
+}
+
+fn is_clock(word: &str) -> bool {
+    word.len() == 8
+        && word.bytes().enumerate().all(|(at, byte)| if at % 3 == 2 { byte == b':' } else { byte.is_ascii_digit() })
 }
 
 fn is_number(word: &str) -> bool {

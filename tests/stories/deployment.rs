@@ -220,7 +220,7 @@ fn nothing_that_was_said_to_be_logged_is_lost_when_the_server_is_killed_under_lo
         let client = scope.spawn(move || {
             use std::io::{Read as _, Write as _};
             let mut stream = serving.connect();
-            let request = b"POST /predict/echo HTTP/1.1\r\nhost: x\r\ncontent-length: 7\r\n\r\n{\"x\":1}";
+            let request = b"POST /predict/echo HTTP/1.1\r\nhost: 127.0.0.1\r\ncontent-length: 7\r\n\r\n{\"x\":1}";
             let mut back = [0; 4096];
             // Until the server is gone.
             while stream.write_all(request).is_ok() && stream.read(&mut back).is_ok_and(|read| read > 0) {}

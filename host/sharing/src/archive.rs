@@ -109,24 +109,24 @@ mod tests {
     use super::*;
 
     fn packed() -> Vec<u8> {
-        let component = b"component".to_vec();
+        let component = b"these bytes".to_vec();
         let digest = stagewright_core::Digest::of(&component);
         let (stages, imports, metadata) = (Vec::new(), Vec::new(), BTreeMap::new());
-        let plugin = PluginRecord { digest, bytes: 9, stages, imports, metadata };
+        let plugin = PluginRecord { digest, bytes: 11, stages, imports, metadata };
         pack(&Artifact::new("clip", &plugin, component, Some("signed\n")))
     }
 
     #[test]
     fn a_packed_plugin_unpacks_to_what_it_was() {
         let unpacked = unpack("clip.oci.tar", packed().as_slice()).unwrap();
-        assert_eq!(unpacked, (b"component".to_vec(), Some("signed\n".to_owned())));
+        assert_eq!(unpacked, (b"these bytes".to_vec(), Some("signed\n".to_owned())));
         assert_eq!(packed(), packed());
     }
 
     #[test]
     fn a_changed_or_cut_file_is_refused() {
         let whole = packed();
-        let at = whole.windows(9).position(|bytes| bytes == b"component").unwrap();
+        let at = whole.windows(11).position(|bytes| bytes == b"these bytes").unwrap();
         let mut changed = whole.clone();
         changed[at] ^= 1;
         assert!(matches!(unpack("it", changed.as_slice()), Err(SharingError::Digest { .. })));

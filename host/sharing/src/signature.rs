@@ -196,6 +196,15 @@ impl Signature {
                 problem: "it has four lines".to_owned(),
             });
         }
+        // The second signature, over the first and the comment: the library takes 64 bytes for granted.
+        let second = STANDARD.decode(lines[3].trim_end());
+        if second.is_ok_and(|bytes| bytes.len() != 64) {
+            return Err(SharingError::NotMinisign {
+                what: what.to_owned(),
+                kind: "signature",
+                problem: "its last line is cut".to_owned(),
+            });
+        }
         let text = lines.iter().map(|line| format!("{}\n", line.trim_end())).collect::<String>();
         let wrong = |error| not_minisign(what, "signature", &error);
         let read = SignatureBox::from_string(&text).map_err(wrong)?;

@@ -158,6 +158,17 @@ impl<'a> RowBuilder<'a> {
         }
     }
 
+    /// The next value of a column is a whole number that may need all of 64 bits, unsigned.
+    ///
+    /// # Errors
+    /// The column is none of numbers with fractions.
+    pub fn push_large(&mut self, column: usize, value: u64) -> Result<(), RowsError> {
+        match self.column_type(column) {
+            ColumnType::Float64 => self.push_float(column, value as f64),
+            _ => Err(self.unfit(column, &value.to_string())),
+        }
+    }
+
     /// The next value of a column is text, which may be a time.
     ///
     /// # Errors

@@ -250,7 +250,7 @@ impl<'de> Visitor<'de> for Cell<'_, '_> {
     fn visit_u64<E: Error>(self, value: u64) -> Result<bool, E> {
         let pushed = match i64::try_from(value) {
             Ok(value) => self.rows.push_integer(self.column, value),
-            Err(_) => self.rows.push_float(self.column, value as f64),
+            Err(_) => self.rows.push_large(self.column, value),
         };
         self.pushed(pushed)
     }
