@@ -18,7 +18,7 @@ use self::attacks::Attack;
 use crate::guests;
 
 /// Small, so that the whole table takes seconds.
-const SETTINGS: &str = "[limits]\nmemory = \"64MiB\"\ntime = \"1s\"\noutput = \"1MiB\"\nlog = \"16KiB\"\nvalue = \"1MiB\"\n\
+const SETTINGS: &str = "[limits]\nmemory = \"64MiB\"\ntime = \"1s\"\noutput = \"64KiB\"\nlog = \"16KiB\"\nvalue = \"1MiB\"\n\
      compile-time = \"60s\"\ncompile-memory = \"1GiB\"\n";
 
 const INNOCENT: &str = "
@@ -187,7 +187,7 @@ const CONTAINED: Expect = expect![[r#"
     writes-columns-that-it-did-not-name: failed: the plugin returned a bad output `table`: the batch has 3 columns where its schema has 0
     writes-four-billion-columns: failed: the plugin returned a bad value: list pointer/length out of bounds of memory
     writes-rows-without-columns: failed: the plugin returned a bad output `table`: the batch has 4294967295 rows; a batch may have at most 4194304
-    writes-for-ever: failed: the output tables together exceeds 1048576 bytes (`limits.output` in stagewright.toml raises this)
+    writes-for-ever: failed: the output tables together exceeds 65536 bytes (`limits.output` in stagewright.toml raises this)
     writes-ten-million-columns: failed: what the plugin hands over in one call exceeds 68157440 bytes (`limits.value` in stagewright.toml raises this)
     reads-from-an-output: failed: the plugin returned a bad value: handle index 2 used with the wrong type, expected guest-defined resource but found a different guest-defined resource
     writes-too-few-bytes: failed: the plugin returned a bad output `table`: column `x` (float64): values holds 15 bytes where 2 rows need 16
