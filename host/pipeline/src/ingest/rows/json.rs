@@ -287,6 +287,6 @@ impl<'de> Visitor<'de> for Cell<'_, '_> {
 
     fn visit_map<A: MapAccess<'de>>(self, _: A) -> Result<bool, A::Error> {
         let error = self.rows.wrong(self.column, "an object is not a value");
-        Err(refuse(self.wrong, error))
+        self.pushed(Err(error))
     }
 }
