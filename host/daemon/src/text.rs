@@ -31,11 +31,7 @@ impl Columns {
         let widths: Vec<usize> =
             (0..columns).map(|column| cells(column).map(|cell| cell.chars().count()).max().unwrap_or(0)).collect();
         let numeric: Vec<bool> = (0..columns)
-            .map(|column| {
-                cells(column)
-                    .skip(1)
-                    .all(|cell| cell.is_empty() || cell.starts_with(|c: char| c.is_ascii_digit() || c == '-'))
-            })
+            .map(|column| cells(column).skip(1).all(|cell| cell.is_empty() || is_figure(cell)))
             .collect();
         let mut text = String::new();
         for row in &self.rows {
@@ -52,6 +48,13 @@ impl Columns {
         }
         text
     }
+}
+
+/// Whether a cell holds a number, with its unit or without. A digest that happens to begin with a digit is none.
+fn is_figure(cell: &str) -> bool {
+    let word = cell.split(' ').next().unwrap_or(cell);
+    let is_digest = word.len() >= 12 && word.bytes().all(|byte| byte.is_ascii_hexdigit());
+    word.starts_with(|c: char| c.is_ascii_digit() || c == '-') && !is_digest
 }
 
 /// Text from outside (a log line, a cell of a table) with control characters made visible, so that it cannot drive the
@@ -134,6 +137,14 @@ mod tests {
         columns.row(["adult".into(), "32,561".into()]);
         columns.row(["x\n".into(), "7".into()]);
         assert_eq!(columns.text(), "name     rows\nadult  32,561\nx\\n         7\n");
+    }
+
+    #[test]
+    fn digests_stand_to_the_left_whatever_they_begin_with() {
+        let mut columns = Columns::new(&["root", "entries"]);
+        columns.row(["0a1b2c3d4e5f".into(), "7".into()]);
+        columns.row(["123456789012".into(), "12".into()]);
+        assert_eq!(columns.text(), "root          entries\n0a1b2c3d4e5f        7\n123456789012       12\n");
     }
 
     #[test]
