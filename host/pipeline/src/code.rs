@@ -117,7 +117,8 @@ pub fn add(
         transaction.commit()?;
         return Ok(Added { version, unchanged: true, plugin });
     }
-    transaction.put_bytes(component.bytes())?;
+    let bytes = component.bytes().map_err(|source| Error::Stage { what: format!("{what} cannot be kept"), source })?;
+    transaction.put_bytes(&bytes)?;
     transaction.put_record(PLUGINS, plugin.digest.as_bytes(), &canonical::to_vec(&plugin))?;
     transaction.set_version(name, plugin.digest, ArtifactKind::Plugin, latest.map(|latest| latest.number), message);
     let mut versions = transaction.commit()?;

@@ -26,11 +26,33 @@ pub fn known(schema: &Value) -> Vec<&str> {
     properties.map(|properties| properties.keys().map(String::as_str).collect()).unwrap_or_default()
 }
 
-/// Checks parameters and fills in the defaults of those that were left out.
-///
-/// # Errors
-/// Everything that does not fit.
-pub fn complete(schema: &Value, given: &Parameters) -> Result<Parameters, Vec<ParameterProblem>> {
+/// A schema, prepared once to check many calls of the plugin.
+pub struct Checker {
+    schema: Value,
+    validator: Result<jsonschema::Validator, String>,
+}
+
+impl Checker {
+    /// Prepares a plugin's schema.
+    pub fn new(schema: &Value) -> Self {
+        let validator = jsonschema::validator_for(schema).map_err(|error| error.to_string());
+        Self { schema: schema.clone(), validator }
+    }
+
+    /// Checks parameters and fills in the defaults of those that were left out.
+    ///
+    /// # Errors
+    /// Everything that does not fit.
+    pub fn complete(&self, given: &Parameters) -> Result<Parameters, Vec<ParameterProblem>> {
+        complete(&self.schema, &self.validator, given)
+    }
+}
+
+fn complete(
+    schema: &Value,
+    validator: &Result<jsonschema::Validator, String>,
+    given: &Parameters,
+) -> Result<Parameters, Vec<ParameterProblem>> {
     let known = known(schema);
     let mut problems: Vec<ParameterProblem> = given
         .keys()
@@ -54,7 +76,7 @@ pub fn complete(schema: &Value, given: &Parameters) -> Result<Parameters, Vec<Pa
             complete.insert(name.clone(), default.clone());
         }
     }
-    match jsonschema::validator_for(schema) {
+    match validator {
         Ok(validator) => {
             let instance = complete.iter().map(|(name, value)| (name.clone(), value.clone())).collect();
             problems
@@ -110,13 +132,13 @@ mod tests {
 
     #[test]
     fn defaults_are_filled_in() {
-        let complete = complete(&schema(), &given(json!({ "label": "y" }))).unwrap();
+        let complete = Checker::new(&schema()).complete(&given(json!({ "label": "y" }))).unwrap();
         assert_eq!(complete, given(json!({ "label": "y", "l2": 1.0 })));
     }
 
     #[test]
     fn each_problem_names_its_parameter() {
-        let problems = complete(&schema(), &given(json!({ "l2": -1, "lable": "y" }))).unwrap_err();
+        let problems = Checker::new(&schema()).complete(&given(json!({ "l2": -1, "lable": "y" }))).unwrap_err();
         let said: Vec<_> = problems.iter().map(|p| (p.message.as_str(), p.hint.as_deref())).collect();
         assert_eq!(
             said,

@@ -15,7 +15,7 @@ use std::{
 
 use serde_json::Value;
 use stagewright_core::{
-    Grants, Name, Schema, StageKind, VersionRef,
+    Digest, Grants, Name, Schema, StageKind, VersionRef,
     grant::Capability,
     name::nearest,
     record::{PluginRecord, Used},
@@ -23,7 +23,7 @@ use stagewright_core::{
 
 use crate::{
     file::{Located, Pipeline, Problem, Problems, Source, Stage},
-    params::Parameters,
+    params::{Checker, Parameters},
 };
 
 /// What a plan needs to know of the repositories.
@@ -216,6 +216,7 @@ impl Plan {
             taken: BTreeSet::new(),
             grants: BTreeMap::new(),
             asked: BTreeMap::new(),
+            checkers: BTreeMap::new(),
             notes: Vec::new(),
         };
         planner.resolve_data();
@@ -256,6 +257,8 @@ struct Planner<'a> {
     grants: BTreeMap<String, Grants>,
     /// What each stage's plugins ask for.
     asked: BTreeMap<String, BTreeSet<Capability>>,
+    /// What checks parameters, by component: preparing it costs more than checking.
+    checkers: BTreeMap<(Digest, StageKind), Checker>,
     notes: Vec<Problem>,
 }
 
@@ -317,7 +320,9 @@ impl<'a> Planner<'a> {
         }
         given.extend(with.iter().map(|(name, value)| (name.clone(), value.value.clone())));
         given.extend(varied.clone());
-        match crate::params::complete(&info.parameters, &given) {
+        let checker =
+            self.checkers.entry((plugin.digest, kind)).or_insert_with(|| Checker::new(&info.parameters));
+        match checker.complete(&given) {
             Ok(parameters) => Some(Call { plugin, parameters, grants }),
             Err(problems) => {
                 for problem in problems {

@@ -1,7 +1,6 @@
 //! A project: a directory with settings, four repositories and a cache.
 
 use std::{
-    collections::BTreeMap,
     ffi::OsString,
     fs,
     path::{Path, PathBuf},
@@ -49,9 +48,6 @@ pub struct Surroundings {
     pub world: Arc<dyn World>,
 }
 
-/// Components are kept in memory for further stages, at most this many.
-const KEPT_COMPONENTS: usize = 64;
-
 /// An open project. Cloning it is cheap; the last clone closes it.
 #[derive(Clone)]
 pub struct Project {
@@ -65,7 +61,6 @@ pub struct Project {
     pub(crate) pool: Arc<WorkerPool>,
     pub(crate) leases: Leases,
     deciding: Arc<Mutex<()>>,
-    components: Arc<Mutex<BTreeMap<Digest, Component>>>,
     /// Whoever serves its endpoints in this process.
     pub followers: Arc<crate::deploy::Followers>,
     /// Held while a log of predictions is appended to or sealed.
@@ -118,7 +113,6 @@ impl Project {
             pool,
             leases: Leases::default(),
             deciding: Arc::default(),
-            components: Arc::default(),
             followers: Arc::default(),
             appending: Arc::default(),
         })
@@ -213,21 +207,22 @@ impl Project {
         Actor { who: self.surroundings.author.clone(), at_ms: self.surroundings.clock.now_ms() }
     }
 
-    /// A component of the code repository, verified.
+    /// A component of the code repository; its bytes are read, and verified, where it has to be compiled.
     ///
     /// # Errors
-    /// There is none, or it is damaged.
+    /// There is none.
     pub(crate) fn component(&self, digest: &Digest) -> Result<Component> {
-        let mut components = self.components.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        if let Some(component) = components.get(digest) {
-            return Ok(component.clone());
+        let code = self.store.code()?;
+        if !code.contains(digest)? {
+            code.bytes(digest)?;
         }
-        let component = Component::new(self.store.code()?.bytes(digest)?);
-        if components.len() >= KEPT_COMPONENTS {
-            components.clear();
-        }
-        components.insert(*digest, component.clone());
-        Ok(component)
+        let (store, digest) = (self.store.clone(), *digest);
+        Ok(Component::kept(digest, move || Ok(store.code()?.bytes(&digest)?)))
+    }
+
+    /// Starts a worker process for stages that are about to run, and does not wait for it.
+    pub fn warm(&self) {
+        self.pool.warm();
     }
 }
 

@@ -93,7 +93,7 @@ pub fn export(project: &Project, recording: &Digest) -> Result<Vec<u8>> {
 }
 
 fn component(project: &Project, digest: &Digest, file: &mut RecordingFile) -> Result<()> {
-    file.parts.insert(*digest, project.component(digest)?.bytes().into());
+    file.parts.insert(*digest, project.store.code()?.bytes(digest)?.into());
     Ok(())
 }
 

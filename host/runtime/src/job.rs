@@ -17,28 +17,40 @@ use stagewright_core::{
 };
 
 use crate::{
-    BoxError, Limits,
+    BoxError, Limits, StageError,
     grants::{Exchange, Granted},
     recording::HostCall,
 };
 
-/// A component: its bytes and their digest. Cheap to clone.
-#[derive(Clone, PartialEq, Eq)]
+/// A component, by its digest. Cheap to clone.
+#[derive(Clone)]
 pub struct Component {
     digest: Digest,
-    bytes: Arc<[u8]>,
+    source: Source,
+}
+
+/// Where a component's bytes are. They are needed only where it is compiled, which is rare.
+#[derive(Clone)]
+enum Source {
+    Here(Arc<[u8]>),
+    Elsewhere(Arc<dyn Fn() -> Result<Vec<u8>, BoxError> + Send + Sync>),
 }
 
 impl Component {
     /// Names the bytes by their digest.
     pub fn new(bytes: impl Into<Arc<[u8]>>) -> Self {
         let bytes = bytes.into();
-        Self { digest: Digest::of(&bytes), bytes }
+        Self { digest: Digest::of(&bytes), source: Source::Here(bytes) }
     }
 
-    /// A component whose bytes stayed with the parent.
+    /// A component that is kept somewhere. `fetch` gets its bytes, verified, and is called only where they are needed.
+    pub fn kept(digest: Digest, fetch: impl Fn() -> Result<Vec<u8>, BoxError> + Send + Sync + 'static) -> Self {
+        Self { digest, source: Source::Elsewhere(Arc::new(fetch)) }
+    }
+
+    /// A component whose code is loaded, so that nobody will ask for its bytes.
     pub(crate) fn known(digest: Digest) -> Self {
-        Self { digest, bytes: Arc::from([]) }
+        Self::kept(digest, || Err("the bytes of a loaded component are not at hand".into()))
     }
 
     /// The digest of the bytes.
@@ -47,14 +59,22 @@ impl Component {
     }
 
     /// The bytes.
-    pub fn bytes(&self) -> &[u8] {
-        &self.bytes
+    ///
+    /// # Errors
+    /// They are kept somewhere and cannot be read.
+    pub fn bytes(&self) -> Result<Arc<[u8]>, StageError> {
+        match &self.source {
+            Source::Here(bytes) => Ok(Arc::clone(bytes)),
+            Source::Elsewhere(fetch) => fetch()
+                .map(Arc::from)
+                .map_err(|error| StageError::host(format!("component {} cannot be read", self.digest), error)),
+        }
     }
 }
 
 impl fmt::Debug for Component {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Component({}, {} bytes)", self.digest, self.bytes.len())
+        write!(f, "Component({})", self.digest)
     }
 }
 

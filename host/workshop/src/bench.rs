@@ -119,7 +119,7 @@ impl Bench<'_> {
         }
         Ok(Measurements {
             digest: component.digest(),
-            bytes: component.bytes().len() as u64,
+            bytes: component.bytes()?.len() as u64,
             compile_ms: milliseconds(compile),
             load_ms: milliseconds(load),
             instantiate_us: milliseconds(instantiate) * 1000.0,

@@ -26,7 +26,8 @@ pub(crate) fn inspect(context: &Context, plugin: &str) -> Result<(), Failure> {
         let (component, record) = code::inspect_file(&pool, &Limits::default(), &path)?;
         let settings = Project::settings(context.root())?;
         let trust = super::share::trust(context, &settings, &Demands::default())?;
-        let vouched = Vouched::of(trust, plugin, component.bytes(), beside(path.at())?)?;
+        let bytes = component.bytes().map_err(|error| Failure::new(CANNOT, error.to_string()))?;
+        let vouched = Vouched::of(trust, plugin, &bytes, beside(path.at())?)?;
         let mut told = serde_json::to_value(&record).map_err(|error| Failure::new(CANNOT, error.to_string()))?;
         told["signature"] = json!(vouched);
         return context.print(&told, |_| described(plugin, &record, &vouched));

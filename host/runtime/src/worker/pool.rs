@@ -4,6 +4,7 @@ use std::{
     ffi::OsString,
     path::Path,
     sync::{Arc, Condvar, Mutex, PoisonError},
+    thread::{self, JoinHandle},
     time::{Duration, Instant},
 };
 
@@ -51,6 +52,8 @@ pub struct WorkerPool {
 struct Idle {
     workers: Vec<Worker>,
     running: usize,
+    /// A worker that was started ahead.
+    ahead: Option<JoinHandle<Result<Worker, StageError>>>,
 }
 
 /// A process, and what it has loaded.
@@ -87,7 +90,7 @@ impl WorkerPool {
     pub fn run(&self, job: Job, cancel: &CancelToken, observer: &dyn Observer) -> Result<Outcome, StageError> {
         let _turn = self.turn(cancel)?;
         let components = components(&job);
-        let mut worker = self.idle().workers.pop().map_or_else(|| self.start(), Ok)?;
+        let mut worker = self.worker()?;
         for component in components {
             self.load(&mut worker, component, job.profile, &job.limits, cancel, observer)?;
         }
@@ -136,7 +139,8 @@ impl WorkerPool {
         limits: &Limits,
         cancel: &CancelToken,
     ) -> Result<Inspection, StageError> {
-        let world = check(component.bytes())?;
+        let bytes = component.bytes()?;
+        let world = check(&bytes)?;
         let limits = Limits {
             time: limits.time.min(DESCRIBE_TIME),
             memory_bytes: limits.memory_bytes.min(DESCRIBE_MEMORY),
@@ -160,7 +164,7 @@ impl WorkerPool {
         {
             return Err(Refused::Description(format!("it exports a {kind} but does not describe exactly one")).into());
         }
-        Ok(Inspection { kinds: world.kinds, imports: world.imports, stages, metadata: metadata(component.bytes()) })
+        Ok(Inspection { kinds: world.kinds, imports: world.imports, stages, metadata: metadata(&bytes) })
     }
 
     /// Loads a component into this process. A worker compiles it, if the cache does not hold it.
@@ -191,8 +195,28 @@ impl WorkerPool {
         self.idle.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn start(&self) -> Result<Worker, StageError> {
-        Ok(Worker { process: Process::start(&self.command)?, loaded: Vec::new() })
+    /// Starts a worker for the first of the jobs that are about to come, and does not wait for it.
+    pub fn warm(&self) {
+        let mut idle = self.idle();
+        if idle.workers.is_empty() && idle.ahead.is_none() {
+            let command = self.command.clone();
+            // Without a thread for it, the job starts its worker itself.
+            idle.ahead = thread::Builder::new().spawn(move || start(&command)).ok();
+        }
+    }
+
+    /// A worker that has nothing to do, or a new one.
+    fn worker(&self) -> Result<Worker, StageError> {
+        let mut idle = self.idle();
+        if let Some(worker) = idle.workers.pop() {
+            return Ok(worker);
+        }
+        let ahead = idle.ahead.take();
+        drop(idle);
+        match ahead {
+            Some(ahead) => ahead.join().unwrap_or_else(|_| start(&self.command)),
+            None => start(&self.command),
+        }
     }
 
     /// Waits until fewer than `size` jobs run.
@@ -268,7 +292,6 @@ impl WorkerPool {
         cancel: &CancelToken,
         observer: &dyn Observer,
     ) -> Result<Code, StageError> {
-        check(component.bytes())?;
         let _claim = match self.claim(key, cancel)? {
             Claim::Ours(claim) => claim,
             Claim::Done => {
@@ -278,6 +301,8 @@ impl WorkerPool {
                 return self.compile(component, target, key, limits, cancel, observer);
             }
         };
+        let bytes = component.bytes()?;
+        check(&bytes)?;
         observer.compiling(component.digest());
         let watch = Watch {
             cancel,
@@ -290,7 +315,7 @@ impl WorkerPool {
             .send(
                 &watch,
                 &ToWorker::Compile { flavour: target.0, profile: target.1, key: key.to_owned() },
-                component.bytes(),
+                &bytes,
             )
             .map_err(explain)?;
         match process.receive(&watch, CODE_FRAME).map_err(explain)? {
@@ -320,6 +345,10 @@ impl WorkerPool {
         compiling.push(key.to_owned());
         Ok(Claim::Ours(Claimed { pool: self, key: key.to_owned() }))
     }
+}
+
+fn start(command: &[OsString]) -> Result<Worker, StageError> {
+    Ok(Worker { process: Process::start(command)?, loaded: Vec::new() })
 }
 
 struct Turn<'a>(&'a WorkerPool);

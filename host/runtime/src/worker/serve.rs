@@ -40,6 +40,8 @@ pub fn serve() -> io::Result<()> {
         // The pipes themselves: the standard library's would look for the ends of lines in what is no text.
         let input = File::from(io::stdin().as_fd().try_clone_to_owned()?);
         let output = File::from(io::stdout().as_fd().try_clone_to_owned()?);
+        // Nearly every order needs it, and the parent is still busy with making up its mind.
+        engine(Flavour::Batch, Profile::default()).map_err(io::Error::other)?;
         let pipe = Pipe { input: Mutex::new(input), output: Mutex::new(output) };
         Worker { pipe: Arc::new(pipe), loaded: BTreeMap::new(), blobs: Vec::new() }.serve()
     })?;

@@ -18,7 +18,7 @@ use super::{
 /// Checks the whole component. Returns its stages, if it has any that can be looked at.
 pub(super) fn check(subject: &Subject<'_>, book: &mut Book<'_>) -> Result<Option<Vec<StageInfo>>, Error> {
     let name = "fits the world";
-    match world_check(subject.component.bytes()) {
+    match world_check(&subject.component.bytes()?) {
         Ok(world) => {
             let kinds: Vec<&str> = world.kinds.iter().map(|kind| kind.as_str()).collect();
             book.note(name, Ok(format!("exports {}", kinds.join(", "))))?;
