@@ -204,7 +204,7 @@ fn a_stage_that_reads_more_columns_than_it_names_is_asked_for_a_parameter() {
     "#]].assert_eq(&said.refusal());
     let said = lab.run(&["--quiet", "plugin", "test", "nowhere.wasm"]);
     expect![[r#"
-        exit 1
+        exit 2
         error: cannot read nowhere.wasm
         caused by: No such file or directory (os error 2)
     "#]]

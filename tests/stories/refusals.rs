@@ -273,7 +273,7 @@ fn truncated_data_is_refused_and_leaves_nothing_behind() {
         &["data", "add", "x", "nowhere.csv"],
         expect![[r#"
         exit 2
-        error: nowhere.csv: the file cannot be read or written
+        error: cannot read or write nowhere.csv
         caused by: No such file or directory (os error 2)
     "#]],
     );
@@ -345,7 +345,7 @@ fn what_is_not_a_plugin_is_refused() {
         &lab,
         &["plugin", "add", "nowhere.wasm"],
         expect![[r#"
-        exit 1
+        exit 2
         checking nowhere.wasm
         error: cannot read nowhere.wasm
         caused by: No such file or directory (os error 2)

@@ -89,6 +89,8 @@ impl From<Error> for Failure {
     fn from(error: Error) -> Self {
         let code = match &error {
             Error::Problems(_) | Error::Name(_) | Error::Ingest(_) | Error::Stage { .. } => WRONG_INPUT,
+            // A file that is not there was named wrongly.
+            Error::Io { source, .. } if source.kind() == std::io::ErrorKind::NotFound => WRONG_INPUT,
             Error::Damaged { .. } => NOT_VERIFIED,
             Error::Interrupted => INTERRUPTED,
             Error::Store(error) => of_store(error),

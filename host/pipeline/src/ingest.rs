@@ -42,7 +42,7 @@ pub use self::{
 #[non_exhaustive]
 pub enum IngestError {
     /// The file system's.
-    #[error("{file}: the file cannot be read or written")]
+    #[error("cannot read or write {file}")]
     Io {
         /// The file's name.
         file: String,

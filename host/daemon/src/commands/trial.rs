@@ -128,7 +128,8 @@ fn parameters(with: &[String]) -> Result<Parameters, Failure> {
 pub(crate) fn read(file: &Path) -> Result<Component, Failure> {
     let cannot = |error: std::io::Error| {
         let message = format!("cannot read {}", file.display());
-        Failure { code: CANNOT, error: Some(anyhow::Error::new(error).context(message)) }
+        let code = if error.kind() == std::io::ErrorKind::NotFound { WRONG_INPUT } else { CANNOT };
+        Failure { code, error: Some(anyhow::Error::new(error).context(message)) }
     };
     let size = fs::metadata(file).map_err(cannot)?.len();
     if size > COMPONENT_BYTES {
