@@ -425,3 +425,25 @@ fn answer(status: &str, headers: &str, body: &[u8]) -> Vec<u8> {
     let head = format!("HTTP/1.1 {status}\r\nContent-Length: {}\r\nConnection: close\r\n{headers}\r\n", body.len());
     [head.as_bytes(), body].concat()
 }
+
+#[test]
+fn a_plugin_in_a_package_is_judged_and_described_as_any_other_that_comes_from_elsewhere() {
+    let from = lab();
+    from.ok(&["plugin", "add", "split.wasm"]);
+    from.ok(&["repo", "export", "code", "split@1", "split.package"]);
+
+    let to = lab();
+    to.write("split.package", fs::read(from.file("split.package")).expect("the package is there"));
+    trusts(&to, true, &[line(&to, "ada")]);
+    expect![[r#"
+        exit 4
+        error: split.package: component split is not signed, and stagewright.toml requires signatures; its author makes one with `stagewright plugin sign`
+    "#]]
+    .assert_eq(&to.run(&["repo", "import", "code", "split.package"]).refusal());
+    assert_eq!(versions(&to), 0);
+
+    to.replace("stagewright.toml", "\nrequire-signature = true", "\nrequire-signature = false");
+    to.ok(&["repo", "import", "code", "split.package"]);
+    let described = to.json(&["plugin", "inspect", "split@1"]);
+    assert_eq!(described["stages"][0]["kind"], "preprocessor", "{described}");
+}

@@ -126,6 +126,18 @@ pub fn add(
     Ok(Added { version, unchanged: false, plugin })
 }
 
+/// Keeps what a component is, for versions of it that come otherwise than by [`add`]. `what` is for messages.
+///
+/// # Errors
+/// The bytes are not a component of the contract, or the record cannot be stored.
+pub fn register(project: &Project, component: &[u8], what: &str) -> Result<()> {
+    let (_, plugin) = inspect(&project.pool, &project.limits(), component.to_vec(), what)?;
+    let mut transaction = project.store.code()?.begin(&project.actor())?;
+    transaction.put_record(PLUGINS, plugin.digest.as_bytes(), &canonical::to_vec(&plugin))?;
+    transaction.commit()?;
+    Ok(())
+}
+
 /// The text of the signature that came with a component, if one did.
 ///
 /// # Errors

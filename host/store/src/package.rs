@@ -6,7 +6,7 @@
 //! nothing of a repository is visible before its last artifact has been.
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     io::{self, Read, Write},
 };
 
@@ -125,19 +125,113 @@ fn header(out: &mut impl Write, tag: u8, header: &impl Serialize) -> io::Result<
     out.write_all(&header)
 }
 
-/// Reads a package into a store.
+/// A package that is being read.
+struct Packed<R> {
+    bytes: Hashed<R>,
+}
+
+enum Record {
+    /// Its bytes stand behind it.
+    Artifact(Artifact),
+    Version(Version, String),
+}
+
+fn invalid(what: &str) -> StoreError {
+    StoreError::Invalid(format!("this is no package, or it is damaged: {what}"))
+}
+
+fn cut_short(_: io::Error) -> StoreError {
+    invalid("it is cut short")
+}
+
+impl<R: Read> Packed<R> {
+    fn open(package: R) -> Result<Self> {
+        let mut bytes = Hashed { inner: package, hasher: blake3::Hasher::new() };
+        let mut magic = [0; 4];
+        bytes.read_exact(&mut magic).map_err(cut_short)?;
+        if &magic == MAGIC { Ok(Self { bytes }) } else { Err(invalid("it does not begin like one")) }
+    }
+
+    /// The next record; none at the end of a package whose bytes have its digest.
+    fn next(&mut self) -> Result<Option<Record>> {
+        let mut start = [0; 5];
+        self.bytes.read_exact(&mut start).map_err(cut_short)?;
+        let len = u32::from_le_bytes([start[1], start[2], start[3], start[4]]);
+        if len > LONGEST_HEADER {
+            return Err(invalid("a header is too long"));
+        }
+        let mut header = vec![0; len as usize];
+        self.bytes.read_exact(&mut header).map_err(cut_short)?;
+        let unreadable = |_| invalid("a header is unreadable");
+        match start[0] {
+            b'a' => Ok(Some(Record::Artifact(canonical::from_slice(&header).map_err(unreadable)?))),
+            b'v' => {
+                let Exported { repository, version } = canonical::from_slice(&header).map_err(unreadable)?;
+                Ok(Some(Record::Version(version, repository)))
+            }
+            b'.' => {
+                let found = *self.bytes.hasher.finalize().as_bytes();
+                let mut expected = [0; Digest::LEN];
+                self.bytes.inner.read_exact(&mut expected).map_err(cut_short)?;
+                if found == expected { Ok(None) } else { Err(invalid("its bytes do not have its digest")) }
+            }
+            _ => Err(invalid("a record is of no known kind")),
+        }
+    }
+
+    fn body(&mut self, artifact: &Artifact) -> io::Take<&mut Hashed<R>> {
+        (&mut self.bytes).take(artifact.len)
+    }
+}
+
+/// The artifacts of a repository that a package holds, as far as they begin with `magic` and have at most `most` bytes,
+/// and the versions that the package makes of each: for whoever judges them before they come in.
 ///
 /// # Errors
-/// It is no package, or damaged; then no version was made.
-pub fn import(store: &Store, actor: &Actor, package: impl Read) -> Result<Imported> {
-    let invalid = |what: &str| StoreError::Invalid(format!("this is no package, or it is damaged: {what}"));
-    let cut_short = |_| invalid("it is cut short");
-    let mut package = Hashed { inner: package, hasher: blake3::Hasher::new() };
-    let mut magic = [0; 4];
-    package.read_exact(&mut magic).map_err(cut_short)?;
-    if &magic != MAGIC {
-        return Err(invalid("it does not begin like one"));
+/// It is no package, or damaged.
+pub fn contents(
+    package: impl Read,
+    repository: &str,
+    magic: &[u8],
+    most: u64,
+) -> Result<BTreeMap<Digest, (Vec<u8>, Vec<Version>)>> {
+    let mut package = Packed::open(package)?;
+    let mut found: BTreeMap<Digest, (Vec<u8>, Vec<Version>)> = BTreeMap::new();
+    while let Some(record) = package.next()? {
+        match record {
+            Record::Artifact(artifact) => {
+                let mut body = package.body(&artifact);
+                let mut bytes = Vec::new();
+                (&mut body).take(magic.len() as u64).read_to_end(&mut bytes).map_err(cut_short)?;
+                if artifact.repository == repository && bytes == magic && artifact.len <= most {
+                    body.read_to_end(&mut bytes).map_err(cut_short)?;
+                    found.insert(Digest::of(&bytes), (bytes, Vec::new()));
+                } else {
+                    io::copy(&mut body, &mut io::sink()).map_err(cut_short)?;
+                }
+            }
+            Record::Version(version, of) if of == repository => {
+                if let Some((_, versions)) = found.get_mut(&version.digest) {
+                    versions.push(version);
+                }
+            }
+            Record::Version(..) => {}
+        }
     }
+    Ok(found)
+}
+
+/// Reads a package into a store. Versions that `accepts` refuses make the whole package refused.
+///
+/// # Errors
+/// It is no package, or damaged, or refused; then no version was made.
+pub fn import(
+    store: &Store,
+    actor: &Actor,
+    package: impl Read,
+    accepts: &dyn Fn(&str, &Version) -> Result<()>,
+) -> Result<Imported> {
+    let mut package = Packed::open(package)?;
     let repositories = store.repositories()?;
     let find = |name: &str| {
         let found = repositories.iter().position(|repository| repository.name() == name);
@@ -147,24 +241,14 @@ pub fn import(store: &Store, actor: &Actor, package: impl Read) -> Result<Import
     let mut transactions: [Option<Transaction<'_>>; 4] = [None, None, None, None];
     let mut imported = Imported::default();
     let mut arrived: BTreeSet<(usize, Digest)> = BTreeSet::new();
-    loop {
-        let mut start = [0; 5];
-        package.read_exact(&mut start).map_err(cut_short)?;
-        let len = u32::from_le_bytes([start[1], start[2], start[3], start[4]]);
-        if len > LONGEST_HEADER {
-            return Err(invalid("a header is too long"));
-        }
-        let mut header = vec![0; len as usize];
-        package.read_exact(&mut header).map_err(cut_short)?;
-        let unreadable = |_| invalid("a header is unreadable");
-        match start[0] {
-            b'a' => {
-                let artifact: Artifact = canonical::from_slice(&header).map_err(unreadable)?;
+    while let Some(record) = package.next()? {
+        match record {
+            Record::Artifact(artifact) => {
                 let at = find(&artifact.repository)?;
                 if let Some(missing) = artifact.references.iter().find(|needed| !arrived.contains(&(at, **needed))) {
                     return Err(invalid(&format!("artifact {missing} is missing")));
                 }
-                let mut bytes = (&mut package).take(artifact.len);
+                let mut bytes = package.body(&artifact);
                 let transaction = begun(&mut transactions[at], repositories[at], actor)?;
                 let digest = if artifact.references.is_empty() && artifact.len > (1 << 20) {
                     transaction.put_reader(&mut bytes)?.0
@@ -189,22 +273,14 @@ pub fn import(store: &Store, actor: &Actor, package: impl Read) -> Result<Import
                 arrived.insert((at, digest));
                 imported.artifacts += 1;
             }
-            b'v' => {
-                let exported: Exported = canonical::from_slice(&header).map_err(unreadable)?;
-                let Version { name, number, digest, kind, message, author, .. } = exported.version;
+            Record::Version(version, repository) => {
+                let at = find(&repository)?;
+                accepts(&repository, &version)?;
+                let Version { name, number, digest, kind, message, author, .. } = version;
                 let message = format!("imported {name}@{number} of {author}: {message}");
-                let at = find(&exported.repository)?;
                 begun(&mut transactions[at], repositories[at], actor)?.set_version(&name, digest, kind, None, &message);
             }
-            b'.' => break,
-            _ => return Err(invalid("a record is of no known kind")),
         }
-    }
-    let found = *package.hasher.finalize().as_bytes();
-    let mut expected = [0; Digest::LEN];
-    package.inner.read_exact(&mut expected).map_err(cut_short)?;
-    if found != expected {
-        return Err(invalid("its bytes do not have its digest"));
     }
     for (repository, transaction) in repositories.into_iter().zip(transactions) {
         let versions = transaction.map(Transaction::commit).transpose()?.unwrap_or_default();

@@ -1,6 +1,7 @@
 //! `repo …`, `fsck`, `gc`.
 
 use std::{
+    collections::BTreeSet,
     fmt::Write,
     fs::File,
     io::{BufReader, BufWriter, Write as _},
@@ -8,14 +9,16 @@ use std::{
 
 use serde_json::json;
 use stagewright::{
-    GivenPath, house,
+    GivenPath, Project, code, house,
     project::STORE_DIRECTORY,
-    store::{Actor, REPOSITORIES, Repository, Store, package},
+    store::{Actor, ArtifactKind, REPOSITORIES, Repository, Store, StoreError, Version, package},
 };
+use stagewright_core::Digest;
+use stagewright_sharing::{Lock, MOST_BYTES, SharingError, Signature};
 
-use super::Context;
+use super::{Context, share::trust};
 use crate::{
-    args::RepoCommand,
+    args::{RepoCommand, share::Demands},
     failure::{CANNOT, Failure, NOT_VERIFIED, WRONG_INPUT},
     text::{Columns, count, printable, size},
 };
@@ -54,7 +57,17 @@ pub(crate) fn dispatch(context: &Context, command: RepoCommand) -> Result<(), Fa
         RepoCommand::Import { repository, file } => {
             known(&repository)?;
             let project = context.write()?;
-            let imported = package::import(&project.store, &project.actor(), opened(&context.path(&file)?)?)?;
+            let file = context.path(&file)?;
+            let judged = judge(context, &project, &file)?;
+            // The file is read twice and may not be the same then.
+            let accepts = |_: &str, version: &Version| match version.kind {
+                ArtifactKind::Plugin if !judged.contains(&version.digest) => {
+                    let what = format!("the package makes {} a plugin, but holds no component for it", version.name);
+                    Err(StoreError::Invalid(what))
+                }
+                _ => Ok(()),
+            };
+            let imported = package::import(&project.store, &project.actor(), opened(&file)?, &accepts)?;
             let versions: Vec<_> = imported
                 .versions
                 .iter()
@@ -84,10 +97,30 @@ pub(crate) fn dispatch(context: &Context, command: RepoCommand) -> Result<(), Fa
     }
 }
 
+/// Judges the components that a package brings by the rules for plugins from elsewhere, and keeps what each of them is.
+fn judge(context: &Context, project: &Project, file: &GivenPath) -> Result<BTreeSet<Digest>, Failure> {
+    let found = package::contents(opened(file)?, "code", b"\0asm", MOST_BYTES)?;
+    let trust = trust(context, &project.settings, &Demands::default())?;
+    let lock = Lock::read(context.root())?;
+    for (digest, (component, versions)) in &found {
+        let name = versions.first().map_or_else(|| digest.short(), |version| version.name.to_string());
+        let what = format!("{file}: component {name}");
+        let signature = code::signature(project, digest)?.map(|text| Signature::parse(&what, &text)).transpose()?;
+        trust.judge(&what, component, signature.as_ref()).map_err(SharingError::from)?;
+        for version in versions {
+            lock.check(&version.name, digest, &file.to_string())?;
+        }
+        if !versions.is_empty() {
+            code::register(project, component, &what)?;
+        }
+    }
+    Ok(found.into_keys().collect())
+}
+
 /// An artifact or version of some repository that a package holds.
 enum Closure<'a> {
-    Version(&'a Repository, &'a stagewright::store::Version),
-    Artifact(&'a Repository, stagewright_core::Digest),
+    Version(&'a Repository, &'a Version),
+    Artifact(&'a Repository, Digest),
 }
 
 impl<'a> Closure<'a> {
@@ -103,7 +136,7 @@ impl<'a> Closure<'a> {
 fn closure<'a>(
     store: &'a Store,
     repository: &'a Repository,
-    version: &'a stagewright::store::Version,
+    version: &'a Version,
 ) -> Result<Vec<Closure<'a>>, Failure> {
     let mut items = Vec::new();
     if version.kind == stagewright::store::ArtifactKind::Model {

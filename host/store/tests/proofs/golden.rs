@@ -141,5 +141,5 @@ fn what_was_written_once_is_read_for_good() {
     Store::create(project.path(), &actor()).unwrap();
     let store = Store::open(project.path(), Access::Write, Hooks::default());
     let package = fs::read(golden().join("package-1.swx")).unwrap();
-    assert_eq!(package::import(&store, &actor(), package.as_slice()).unwrap().versions.len(), 2);
+    assert_eq!(package::import(&store, &actor(), package.as_slice(), &|_, _| Ok(())).unwrap().versions.len(), 2);
 }

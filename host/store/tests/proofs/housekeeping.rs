@@ -229,7 +229,7 @@ fn a_package_brings_a_version_and_all_it_needs_to_another_store() {
     let items = [Item::Version(from.data().unwrap(), &version), Item::Artifact(from.models().unwrap(), model)];
     let mut bytes = Vec::new();
     package::export(&items, &mut bytes).unwrap();
-    let imported = package::import(&to, &actor(), bytes.as_slice()).unwrap();
+    let imported = package::import(&to, &actor(), bytes.as_slice(), &|_, _| Ok(())).unwrap();
     assert_eq!(imported.versions[0].1.message, "imported table@1 of ada: ");
     let copy =
         to.data().unwrap().table(&to.data().unwrap().resolve(&"table@1".parse().unwrap()).unwrap().digest).unwrap();
@@ -241,7 +241,7 @@ fn a_package_brings_a_version_and_all_it_needs_to_another_store() {
         let (_elsewhere, fresh) = store();
         let mut damaged = bytes.clone();
         damaged[at] ^= 4;
-        assert!(package::import(&fresh, &actor(), damaged.as_slice()).is_err(), "byte {at} of {}", bytes.len());
+        assert!(package::import(&fresh, &actor(), damaged.as_slice(), &|_, _| Ok(())).is_err(), "byte {at} of {}", bytes.len());
         assert!(fresh.data().unwrap().names().unwrap().is_empty());
     }
 }
