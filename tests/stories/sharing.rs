@@ -445,5 +445,5 @@ fn a_plugin_in_a_package_is_judged_and_described_as_any_other_that_comes_from_el
     to.replace("stagewright.toml", "\nrequire-signature = true", "\nrequire-signature = false");
     to.ok(&["repo", "import", "code", "split.package"]);
     let described = to.json(&["plugin", "inspect", "split@1"]);
-    assert_eq!(described["stages"][0]["kind"], "preprocessor", "{described}");
+    assert_eq!(described["plugin"]["stages"][0]["kind"], "preprocessor", "{described}");
 }

@@ -289,6 +289,7 @@ impl From<SharingError> for Failure {
             | SharingError::NotMinisign { .. }
             | SharingError::Key { .. }
             | SharingError::LockFile { .. } => WRONG_INPUT,
+            SharingError::Io { source, .. } if source.kind() == std::io::ErrorKind::NotFound => WRONG_INPUT,
             SharingError::Digest { .. } | SharingError::Locked(_) | SharingError::Untrusted(_) => NOT_VERIFIED,
             _ => CANNOT,
         };
