@@ -4,12 +4,14 @@
 
 use std::{
     fs,
-    io::{BufRead as _, BufReader, Write as _},
+    io::{BufRead as _, BufReader, Read, Write},
     net::TcpListener,
     path::Path,
+    sync::{Arc, OnceLock},
 };
 
 use expect_test::expect;
+use rustls::{ServerConfig, ServerConnection, StreamOwned};
 use stagewright_tests::{
     Lab, component,
     registry::{self, Open, Registry, minisign, oras},
@@ -276,6 +278,57 @@ fn a_registry_that_wants_a_password_gets_it_from_the_file_of_logins_and_nobody_e
 }
 
 #[test]
+fn a_registry_that_hands_out_tokens_is_asked_for_one_and_shown_it() {
+    let lab = lab();
+    lab.ok(&["plugin", "pack", "split.wasm"]);
+    let tar = std::process::Command::new("tar")
+        .args(["-xf", "split.oci.tar", "--one-top-level=layout"])
+        .current_dir(lab.path())
+        .status();
+    assert!(tar.expect("tar runs").success());
+    let index = fs::read_to_string(lab.file("layout/index.json")).expect("a layout has an index");
+    let index: serde_json::Value = serde_json::from_str(&index).expect("the index is JSON");
+    let manifest = index["manifests"][0]["digest"].as_str().expect("the index names a manifest").to_owned();
+    let blobs = lab.file("layout/blobs/sha256");
+    // Its own address, which its challenge names, is known only once it listens.
+    let own = Arc::new(OnceLock::<String>::new());
+    let host = Arc::clone(&own);
+    let registry = Answers::start(move |request| {
+        let path = request.split(' ').nth(1).unwrap_or_default().to_owned();
+        let shown = |header: &str| request.to_lowercase().contains(&format!("authorization: {header}").to_lowercase());
+        if let Some(asked) = path.strip_prefix("/token?") {
+            let scoped = asked.contains("service=ours") && asked.contains("scope=repository%3Ateam%2Fsplit%3Apull");
+            assert!(scoped, "{asked}");
+            return match shown("Basic YWRhOnNlY3JldA==") {
+                true => answer("200 OK", "", b"{\"access_token\": \"handed-out\"}"),
+                false => answer("401 Unauthorized", "", b""),
+            };
+        }
+        if !shown("Bearer handed-out") {
+            let realm = format!("Bearer realm=\"http://{}/token\",service=\"ours\"", host.get().expect("it listens"));
+            return answer("401 Unauthorized", &format!("WWW-Authenticate: {realm}\r\n"), b"");
+        }
+        let wanted =
+            if path == "/v2/team/split/manifests/1" { &manifest } else { path.rsplit('/').next().unwrap_or("") };
+        match fs::read(blobs.join(wanted.trim_start_matches("sha256:"))) {
+            Ok(bytes) => answer("200 OK", "", &bytes),
+            Err(_) => answer("404 Not Found", "", b""),
+        }
+    });
+    own.set(registry.host.clone()).expect("nobody set it before");
+    let pull = ["plugin", "pull", &format!("{}/team/split:1", registry.host), "-o", "pulled.wasm"];
+    expect![[r#"
+        exit 1
+        error: [host] wants credentials: `docker login`, `oras login` or `skopeo login` writes them into a file that is read
+    "#]]
+    .assert_eq(&refusal(&lab, &pull, &registry.host));
+    let login = serde_json::json!({ "auths": { &registry.host: { "auth": "YWRhOnNlY3JldA==" } } });
+    lab.write(".docker/config.json", login.to_string());
+    lab.ok(&pull);
+    assert_eq!(fs::read(lab.file("pulled.wasm")).ok(), fs::read(lab.file("split.wasm")).ok());
+}
+
+#[test]
 fn a_packed_plugin_is_one_file_with_its_signature() {
     let lab = lab();
     lab.ok(&["plugin", "sign", "split.wasm", "--key", "ada"]);
@@ -319,6 +372,26 @@ fn a_plugin_comes_from_a_web_server_with_its_signature() {
         &["--quiet", "plugin", "add", &format!("http://{}/other.wasm", server.host)],
         &server.host,
     ));
+}
+
+#[test]
+fn a_web_server_is_believed_only_with_a_certificate_that_this_machine_trusts() {
+    let lab = lab();
+    let component = fs::read(lab.file("split.wasm")).expect("it is there");
+    let (server, certificate) = Answers::over_tls(move |request| match request.split(' ').nth(1) {
+        Some("/split.wasm") => answer("200 OK", "", &component),
+        _ => answer("404 Not Found", "", b""),
+    });
+    let address = format!("https://{}/split.wasm", server.host);
+    let doubted = lab.run(&["plugin", "add", &address]);
+    assert!(doubted.code == Some(1) && doubted.err.contains("certificate"), "{doubted:?}");
+    assert_eq!(versions(&lab), 0);
+    lab.write("ca.pem", certificate);
+    let trusting = [("SSL_CERT_FILE", lab.file("ca.pem"))].map(|(name, path)| (name, path.display().to_string()));
+    let trusting = trusting.each_ref().map(|(name, path)| (*name, path.as_str()));
+    let said = lab.run_in(&trusting, &["plugin", "add", &address]);
+    assert_eq!(said.code, Some(0), "{said:?}");
+    assert!(fs::read_to_string(lab.file("stagewright.lock")).is_ok_and(|lock| lock.contains(&address)));
 }
 
 #[test]
@@ -404,16 +477,47 @@ struct Answers {
 
 impl Answers {
     fn start(reply: impl Fn(&str) -> Vec<u8> + Send + 'static) -> Self {
+        Self::serve(None, reply)
+    }
+
+    /// The same over TLS, and the certificate that vouches for it, as PEM.
+    fn over_tls(reply: impl Fn(&str) -> Vec<u8> + Send + 'static) -> (Self, String) {
+        let rcgen::CertifiedKey { cert, signing_key } =
+            rcgen::generate_simple_self_signed(["localhost".to_owned()]).expect("a certificate can be made");
+        let key = rustls::pki_types::PrivatePkcs8KeyDer::from(signing_key.serialize_der());
+        let config = ServerConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
+            .with_safe_default_protocol_versions()
+            .expect("the provider knows TLS")
+            .with_no_client_auth()
+            .with_single_cert(vec![cert.der().clone()], key.into())
+            .expect("the key fits the certificate");
+        let served = Self::serve(Some(Arc::new(config)), reply);
+        (Self { host: served.host.replace("127.0.0.1", "localhost") }, cert.pem())
+    }
+
+    fn serve(tls: Option<Arc<ServerConfig>>, reply: impl Fn(&str) -> Vec<u8> + Send + 'static) -> Self {
+        fn converse(mut stream: impl Read + Write, reply: &impl Fn(&str) -> Vec<u8>) {
+            let mut head = String::new();
+            let mut reader = BufReader::new(&mut stream);
+            while reader.read_line(&mut head).is_ok_and(|read| read > 2) {}
+            // Whoever hung up has heard enough.
+            let _ = stream.write_all(&reply(&head)).and_then(|()| stream.flush());
+        }
         let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
         let host = listener.local_addr().expect("it is bound").to_string();
         // The thread ends with the test's process.
         std::thread::spawn(move || {
             for stream in listener.incoming().map_while(Result::ok) {
-                let mut head = String::new();
-                let mut reader = BufReader::new(&stream);
-                while reader.read_line(&mut head).is_ok_and(|read| read > 2) {}
-                // Whoever hung up has heard enough.
-                let _ = (&stream).write_all(&reply(&head));
+                match &tls {
+                    None => converse(stream, &reply),
+                    Some(config) => {
+                        let connection = ServerConnection::new(Arc::clone(config)).expect("the configuration holds");
+                        let mut stream = StreamOwned::new(connection, stream);
+                        converse(&mut stream, &reply);
+                        stream.conn.send_close_notify();
+                        let _ = stream.flush();
+                    }
+                }
             }
         });
         Self { host }

@@ -320,8 +320,7 @@ impl<'a> Planner<'a> {
         }
         given.extend(with.iter().map(|(name, value)| (name.clone(), value.value.clone())));
         given.extend(varied.clone());
-        let checker =
-            self.checkers.entry((plugin.digest, kind)).or_insert_with(|| Checker::new(&info.parameters));
+        let checker = self.checkers.entry((plugin.digest, kind)).or_insert_with(|| Checker::new(&info.parameters));
         match checker.complete(&given) {
             Ok(parameters) => Some(Call { plugin, parameters, grants }),
             Err(problems) => {

@@ -312,11 +312,7 @@ impl WorkerPool {
         };
         let mut process = Process::start(&self.command)?;
         process
-            .send(
-                &watch,
-                &ToWorker::Compile { flavour: target.0, profile: target.1, key: key.to_owned() },
-                &bytes,
-            )
+            .send(&watch, &ToWorker::Compile { flavour: target.0, profile: target.1, key: key.to_owned() }, &bytes)
             .map_err(explain)?;
         match process.receive(&watch, CODE_FRAME).map_err(explain)? {
             (FromWorker::Compiled, code) => {

@@ -241,7 +241,11 @@ fn a_package_brings_a_version_and_all_it_needs_to_another_store() {
         let (_elsewhere, fresh) = store();
         let mut damaged = bytes.clone();
         damaged[at] ^= 4;
-        assert!(package::import(&fresh, &actor(), damaged.as_slice(), &|_, _| Ok(())).is_err(), "byte {at} of {}", bytes.len());
+        assert!(
+            package::import(&fresh, &actor(), damaged.as_slice(), &|_, _| Ok(())).is_err(),
+            "byte {at} of {}",
+            bytes.len()
+        );
         assert!(fresh.data().unwrap().names().unwrap().is_empty());
     }
 }
