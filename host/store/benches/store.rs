@@ -16,8 +16,8 @@ use stagewright_store::{Access, Actor, ArtifactKind, Collection, Hooks, Reposito
 
 fn main() {
     let arguments: Vec<String> = std::env::args().collect();
-    if let Some(at) = arguments.iter().position(|argument| argument == LOOK) {
-        return look(Path::new(&arguments[at + 1]));
+    if let Some((_, phase)) = PHASES.iter().find(|(name, _)| arguments.iter().any(|argument| argument == name)) {
+        return phase(Path::new(arguments.last().unwrap()));
     }
     let mebibytes = std::env::args().skip(1).find_map(|argument| argument.parse().ok()).unwrap_or(1024);
     let temporary = tempfile::tempdir().unwrap();
@@ -27,11 +27,46 @@ fn main() {
     words(root, (mebibytes << 20) / 4);
     small(root);
     println!("peak memory of this process: {} MB (target 200)", peak_memory() / 1000);
-    many(root);
+    // What is in memory must not grow with what is stored.
+    let many = root.join("many");
+    for phase in ["--write", "--look", "--fsck", "--gc"] {
+        beside(phase, &many);
+    }
 }
 
-/// Given to this program to open a repository for reading, in a process whose memory holds nothing else.
-const LOOK: &str = "--look";
+/// Given to this program to do something to a repository in a process whose memory holds nothing else.
+const PHASES: [(&str, fn(&Path)); 4] = [("--write", write), ("--look", look), ("--fsck", fsck), ("--gc", gc)];
+
+fn beside(phase: &str, directory: &Path) {
+    let program = std::env::current_exe().unwrap();
+    assert!(Command::new(program).arg(phase).arg(directory).status().unwrap().success());
+}
+
+const MANY: u64 = 1_000_000;
+
+fn write(directory: &Path) {
+    Repository::create(directory, "data", &actor()).unwrap();
+    let store = open(directory);
+    let mut bytes = [0; 100];
+    let ((), seconds) = timed(|| {
+        for batch in 0..MANY / 1000 {
+            let mut transaction = store.begin(&actor()).unwrap();
+            let mut last = None;
+            for number in 0..1000 {
+                Noise((batch * 1000 + number) << 20, 100).read_exact(&mut bytes).unwrap();
+                last = Some(transaction.put_bytes(&bytes).unwrap());
+            }
+            transaction.set_version(&"many".parse().unwrap(), last.unwrap(), ArtifactKind::Blob, None, "");
+            let _ticket = transaction.commit_later().unwrap();
+        }
+        store.sync().unwrap();
+    });
+    println!("{MANY} artifacts of 100 bytes: {:.0}/s", MANY as f64 / seconds);
+    println!("beside their writer:");
+    beside("--look", directory);
+    let ((), closed) = timed(|| drop(store));
+    println!("closed in {closed:.1} s; peak memory {} MB (target 200); after it:", peak_memory() / 1000);
+}
 
 fn look(directory: &Path) {
     let (repository, seconds) = timed(|| {
@@ -52,42 +87,30 @@ fn look(directory: &Path) {
     );
 }
 
-const MANY: u64 = 1_000_000;
-
-/// A million artifacts: what is in memory must not grow with what is stored.
-fn many(root: &Path) {
-    let store = repository(root, "many");
-    let mut bytes = [0; 100];
-    let ((), seconds) = timed(|| {
-        for batch in 0..MANY / 1000 {
-            let mut transaction = store.begin(&actor()).unwrap();
-            let mut last = None;
-            for number in 0..1000 {
-                Noise((batch * 1000 + number) << 20, 100).read_exact(&mut bytes).unwrap();
-                last = Some(transaction.put_bytes(&bytes).unwrap());
-            }
-            transaction.set_version(&"many".parse().unwrap(), last.unwrap(), ArtifactKind::Blob, None, "");
-            let _ticket = transaction.commit_later().unwrap();
-        }
-        store.sync().unwrap();
-    });
-    println!("{MANY} artifacts of 100 bytes: {:.0}/s; peak memory {} MB", MANY as f64 / seconds, peak_memory() / 1000);
-    let look = || {
-        let program = std::env::current_exe().unwrap();
-        assert!(Command::new(program).arg(LOOK).arg(root.join("many")).status().unwrap().success());
-    };
-    println!("beside their writer:");
-    look();
-    let ((), closed) = timed(|| drop(store));
-    println!("closed in {:.1} s; after it:", closed);
-    look();
-    let (store, opened) = timed(|| open(root, "many"));
+fn fsck(directory: &Path) {
+    let (store, opened) = timed(|| open(directory));
     println!("open for writing: {:.0} ms", opened * 1e3);
     let (checked, seconds) = timed(|| store.check(&actor()).unwrap());
-    println!("fsck of {} artifacts: {seconds:.1} s; peak memory {} MB", checked.artifacts, peak_memory() / 1000);
+    println!(
+        "fsck of {} artifacts: {seconds:.1} s; peak memory {} MB (target 200)",
+        checked.artifacts,
+        peak_memory() / 1000
+    );
     assert!(checked.is_clean(), "{:?}", checked.lost);
-    let (_, seconds) = timed(|| store.gc(&actor(), &Collection::default()).unwrap());
-    println!("gc of them: {seconds:.1} s; peak memory {} MB", peak_memory() / 1000);
+}
+
+fn gc(directory: &Path) {
+    let store = open(directory);
+    // First what is found to be needed is most of it, then next to nothing.
+    for (what, grace_ms) in [("young", 1_000), ("old", 0)] {
+        let collection = Collection { grace_ms, ..Collection::default() };
+        let (collected, seconds) = timed(|| store.gc(&actor(), &collection).unwrap());
+        println!(
+            "gc of {what} artifacts: {} removed in {seconds:.1} s; peak memory {} MB (target 200)",
+            collected.artifacts,
+            peak_memory() / 1000
+        );
+    }
 }
 
 fn actor() -> Actor {
@@ -96,11 +119,11 @@ fn actor() -> Actor {
 
 fn repository(root: &Path, name: &str) -> Repository {
     Repository::create(&root.join(name), "data", &actor()).unwrap();
-    open(root, name)
+    open(&root.join(name))
 }
 
-fn open(root: &Path, name: &str) -> Repository {
-    Repository::open(&root.join(name), Access::Write, Hooks::default()).unwrap()
+fn open(directory: &Path) -> Repository {
+    Repository::open(directory, Access::Write, Hooks::default()).unwrap()
 }
 
 fn timed<T>(work: impl FnOnce() -> T) -> (T, f64) {
@@ -181,7 +204,7 @@ fn blobs(root: &Path, len: u64) {
     );
     drop(store);
     let (store, opened) = timed(|| {
-        let store = open(root, "blobs");
+        let store = open(&root.join("blobs"));
         store.contains(&digest).unwrap();
         store
     });

@@ -277,3 +277,49 @@ impl Handle {
             .map_err(StoreError::io("cannot sync", &*self.path))
     }
 }
+
+/// A file that is read from its beginning to its end, in pieces.
+#[derive(Debug)]
+pub(crate) struct Window {
+    handle: Handle,
+    len: u64,
+    start: u64,
+    bytes: Vec<u8>,
+}
+
+/// So much is read at a time.
+const WINDOW_BYTES: u64 = 1 << 20;
+
+impl Window {
+    /// Opens a file; what is added to it later is not seen.
+    pub(crate) fn open(files: &Files, path: &str) -> Result<Self> {
+        let handle = files.open_file(path)?;
+        Ok(Self { len: handle.len()?, handle, start: 0, bytes: Vec::new() })
+    }
+
+    /// The length of the file.
+    pub(crate) const fn len(&self) -> u64 {
+        self.len
+    }
+
+    /// So many bytes at a place; none where the file ends before.
+    pub(crate) fn at(&mut self, offset: u64, len: u64) -> io::Result<Option<&[u8]>> {
+        let Some(end) = offset.checked_add(len).filter(|end| *end <= self.len) else { return Ok(None) };
+        if offset < self.start || end > self.start + self.bytes.len() as u64 {
+            let len = usize::try_from(len.max(WINDOW_BYTES.min(self.len - offset))).map_err(io::Error::other)?;
+            self.start = offset;
+            self.bytes.resize(len, 0);
+            if let Err(error) = self.handle.read_at(offset, &mut self.bytes) {
+                self.bytes.clear();
+                return Err(error);
+            }
+        }
+        Ok(self.from(offset).get(..usize::try_from(len).map_err(io::Error::other)?))
+    }
+
+    /// What is in memory from a place on.
+    pub(crate) fn from(&self, offset: u64) -> &[u8] {
+        let at = offset.checked_sub(self.start).and_then(|at| usize::try_from(at).ok());
+        at.and_then(|at| self.bytes.get(at..)).unwrap_or_default()
+    }
+}

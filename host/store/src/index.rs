@@ -11,6 +11,7 @@
 //! Sled can be opened by one process at a time. Whoever only looks at a repository asks the file of sorted rows that the
 //! writer leaves beside the checkpoint.
 
+mod marks;
 mod sled;
 mod sorted;
 
@@ -23,7 +24,7 @@ use std::{
 
 use stagewright_core::Digest;
 
-pub(crate) use self::sorted::is_leftover;
+pub(crate) use self::{marks::Marks, sorted::is_leftover};
 use self::{sled::SledEngine, sorted::Sorted};
 use crate::{
     Result, StoreError,
@@ -276,24 +277,39 @@ impl Index {
             (None, _) => (prefix.to_vec(), below_end),
         };
         let recent = self.recent.range::<[u8], _>((Bound::Included(from.as_slice()), to));
-        if !self.has_folded() {
-            let live = recent.filter_map(|(key, value)| Some((key.clone(), value.clone()?)));
-            return Ok(if reverse { live.rev().take(limit).collect() } else { live.take(limit).collect() });
-        }
-        // Removals in memory may hide rows of the engine: ask for as many more.
-        let recent: Vec<_> = recent.collect();
-        let hidden = recent.iter().filter(|(_, value)| value.is_none()).count();
-        let asked = limit.saturating_add(hidden);
-        let mut merged: BTreeMap<Vec<u8>, Vec<u8>> =
-            self.ask(|engine| engine.range(&from, to, asked, reverse))?.into_iter().collect();
-        for (key, value) in recent {
-            match value {
-                Some(value) => merged.insert(key.clone(), value.clone()),
-                None => merged.remove(key),
+        let recent: Box<dyn Iterator<Item = _>> = if reverse { Box::new(recent.rev()) } else { Box::new(recent) };
+        let mut recent = recent.peekable();
+        let (mut rows, mut last) = (Rows::new(), None::<Vec<u8>>);
+        loop {
+            let page = match &last {
+                _ if !self.has_folded() => Rows::new(),
+                None => self.ask(|engine| engine.range(&from, to, limit, reverse))?,
+                Some(last) if reverse => self.ask(|engine| engine.range(&from, Bound::Excluded(last), limit, true))?,
+                Some(last) => self.ask(|engine| engine.range(&[last, [0].as_slice()].concat(), to, limit, false))?,
             };
+            let is_last = page.len() < limit.max(1);
+            last = page.last().map(|(key, _)| key.clone());
+            for (key, value) in page {
+                let before = |newer: &Vec<u8>| if reverse { *newer > key } else { *newer < key };
+                while let Some((newer, value)) = recent.next_if(|(newer, _)| rows.len() < limit && before(newer)) {
+                    rows.extend(value.clone().map(|value| (newer.clone(), value)));
+                }
+                if rows.len() >= limit {
+                    return Ok(rows);
+                }
+                let value = match recent.next_if(|(newer, _)| **newer == key) {
+                    Some((_, newer)) => newer.clone(),
+                    None => Some(value),
+                };
+                rows.extend(value.map(|value| (key, value)));
+            }
+            if is_last {
+                let missing = limit.saturating_sub(rows.len());
+                let live = recent.filter_map(|(key, value)| Some((key.clone(), value.clone()?)));
+                rows.extend(live.take(missing));
+                return Ok(rows);
+            }
         }
-        let rows = merged.into_iter();
-        Ok(if reverse { rows.rev().take(limit).collect() } else { rows.take(limit).collect() })
     }
 
     /// Takes over a row; it is in memory until the next fold.
@@ -305,6 +321,11 @@ impl Index {
     /// Whether the rows in memory weigh enough to be folded.
     pub(crate) fn is_heavy(&self) -> bool {
         self.fold_at.is_some_and(|limit| self.weight >= limit)
+    }
+
+    /// Whether they weigh so much more that folding them must not wait.
+    pub(crate) fn is_too_heavy(&self) -> bool {
+        self.fold_at.is_some_and(|limit| self.weight >= limit.saturating_mul(4))
     }
 
     /// Folds every row in memory into what is below. All of them must be durable in the journal up to `position`.
@@ -319,7 +340,8 @@ impl Index {
 
     fn try_fold(&mut self, position: Position) -> Result<()> {
         if let Below::Sorted(older) = &self.below {
-            let sorted = Sorted::merged(&self.files, &self.repository, older.as_deref(), &self.recent, position)?;
+            let changes = self.recent.iter().map(|(key, value)| (key.as_slice(), value.as_deref()));
+            let sorted = Sorted::merged(&self.files, &self.repository, older.as_deref(), changes, position)?;
             self.use_sorted(sorted);
             self.folded = position;
             self.recent.clear();

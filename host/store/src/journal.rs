@@ -12,11 +12,13 @@
 //! For the newest file, which nothing continues, the file `head` (written behind each sync, though not synced itself) and
 //! the search for whole frames behind a broken one do the same.
 
+use std::io;
+
 use stagewright_core::Digest;
 
 use crate::{
     Result, StoreError,
-    files::{Files, Handle},
+    files::{Files, Handle, Window},
 };
 
 const DIRECTORY: &str = "journal";
@@ -239,11 +241,13 @@ pub(crate) fn replay(
     let mut is_first = true;
     let mut whole = None;
     for (_, frames, path) in names.iter().skip(first) {
-        let bytes = files.read(path)?;
+        let mut file = Window::open(files, path)?;
+        let cannot_read = || StoreError::io("cannot read", path.as_str());
         whole = None;
-        let Some(start) = file_start(&bytes) else {
+        let header = file.at(0, FILE_HEADER as u64).map_err(cannot_read())?;
+        let Some(start) = header.and_then(file_start) else {
             // A crash may come before a new file's header is durable; then nothing in it was acknowledged.
-            match search(&bytes) {
+            match search(&files.read(path)?) {
                 None => continue,
                 Some(found) => {
                     return Err(damaged(format!("{path}: its header is damaged; a frame follows at {found}")));
@@ -261,8 +265,8 @@ pub(crate) fn replay(
         }
         is_first = false;
         end = start;
-        let mut offset = FILE_HEADER;
-        while let Some((payload, next)) = frame(&bytes, offset, end) {
+        let mut offset = FILE_HEADER as u64;
+        while let Some((payload, len)) = frame(&mut file, offset, end).map_err(cannot_read())? {
             end = end.after(payload);
             if end.frames > from.frames {
                 let rows =
@@ -274,13 +278,14 @@ pub(crate) fn replay(
                     end.frames
                 )));
             }
-            offset = next;
+            offset += len;
         }
-        if let Some(found) = bytes.get(offset..).and_then(search) {
-            let found = offset + found;
+        let rest = file.len() - offset;
+        if let Some(found) = file.at(offset, rest).map_err(cannot_read())?.and_then(search) {
+            let found = offset + found as u64;
             return Err(damaged(format!("{path}: bytes {offset} to {found} are damaged; whole frames follow them")));
         }
-        whole = (offset == bytes.len()).then(|| (path.clone(), bytes.len() as u64));
+        whole = (rest == 0).then(|| (path.clone(), offset));
     }
     if end.frames < from.frames {
         return Err(damaged(format!(
@@ -304,24 +309,27 @@ fn has_header(files: &Files, path: &str) -> bool {
     read && file_start(&header).is_some()
 }
 
-/// The payload of the whole frame at `offset` that continues `before`, and where the next one begins.
-fn frame(bytes: &[u8], offset: usize, before: Position) -> Option<(&[u8], usize)> {
-    let (number, payload, chain, next) = parts(bytes, offset)?;
+/// The payload of the whole frame at `offset` that continues `before`, and the frame's length.
+fn frame(file: &mut Window, offset: u64, before: Position) -> io::Result<Option<(&[u8], u64)>> {
+    let Some(header) = file.at(offset, FRAME_HEADER as u64)? else { return Ok(None) };
+    let Some(payload_len) = payload_len(header) else { return Ok(None) };
+    let len = (FRAME_HEADER + payload_len + Digest::LEN) as u64;
+    let Some((number, payload, chain)) = file.at(offset, len)?.and_then(parts) else { return Ok(None) };
     let after = before.after(payload);
-    (number == after.frames && chain == after.chain.as_bytes()).then_some((payload, next))
+    Ok((number == after.frames && chain == after.chain.as_bytes()).then_some((payload, len)))
 }
 
-fn parts(bytes: &[u8], offset: usize) -> Option<(u64, &[u8], &[u8], usize)> {
-    let header = bytes.get(offset..offset + FRAME_HEADER)?;
-    let len = u32::from_le_bytes(header[4..8].try_into().ok()?) as usize;
-    if &header[..4] != FRAME_MAGIC || len > MAX_FRAME {
-        return None;
-    }
+fn payload_len(header: &[u8]) -> Option<usize> {
+    let len = u32::from_le_bytes(header.get(4..8)?.try_into().ok()?) as usize;
+    (&header[..4] == FRAME_MAGIC && len <= MAX_FRAME).then_some(len)
+}
+
+/// The number, payload and chain hash of the frame that some bytes begin with.
+fn parts(bytes: &[u8]) -> Option<(u64, &[u8], &[u8])> {
+    let (header, rest) = bytes.split_at_checked(FRAME_HEADER)?;
     let number = u64::from_le_bytes(header[8..].try_into().ok()?);
-    let start = offset + FRAME_HEADER;
-    let payload = bytes.get(start..start + len)?;
-    let chain = bytes.get(start + len..start + len + Digest::LEN)?;
-    Some((number, payload, chain, start + len + Digest::LEN))
+    let (payload, rest) = rest.split_at_checked(payload_len(header)?)?;
+    Some((number, payload, rest.get(..Digest::LEN)?))
 }
 
 /// Where a whole-looking frame stands in what should be nothing but a torn end: a frame whose rows can be read. A torn
@@ -330,7 +338,7 @@ fn search(bytes: &[u8]) -> Option<usize> {
     let mut from = 1;
     while let Some(found) = bytes.get(from..).and_then(|rest| rest.windows(4).position(|four| four == FRAME_MAGIC)) {
         let at = from + found;
-        if let Some((_, payload, _, _)) = parts(bytes, at)
+        if let Some((_, payload, _)) = parts(&bytes[at..])
             && decode(payload).is_some_and(|rows| !rows.is_empty())
         {
             return Some(at);

@@ -14,7 +14,7 @@ use stagewright_core::Digest;
 
 use crate::{
     Result, StoreError,
-    files::{Files, Handle},
+    files::{Files, Handle, Window},
 };
 
 const MAGIC: &[u8; 4] = b"SWP1";
@@ -28,6 +28,8 @@ const BUFFER_BYTES: usize = 1 << 20;
 const HURRY_BYTES: u64 = 8 << 20;
 /// A chunk is compressed where that saves at least one part in twenty.
 const LEAST_SAVING: usize = 20;
+/// Where a pack cannot be read, so many bytes are passed over.
+const UNREADABLE_BYTES: u64 = 4096;
 /// Whether a chunk is worth compressing is tried on a piece of this size from its middle.
 const PROBE_BYTES: usize = 4096;
 
@@ -178,6 +180,11 @@ impl PackWriter {
         Ok(location)
     }
 
+    /// The number of the next pack that is made.
+    pub(crate) const fn next(&self) -> u32 {
+        self.next
+    }
+
     /// Leaves the open pack for a new one. Nothing of it is lost: what is unsynced still is.
     pub(crate) fn close(&mut self) -> Result<()> {
         self.flush()?;
@@ -267,53 +274,72 @@ impl PackReader {
         };
         let mut record = vec![0; HEADER + location.stored as usize];
         handle.read_at(location.offset, &mut record).map_err(|error| damaged(error.to_string()))?;
-        let (header, stored) = record.split_at(HEADER);
-        let number = |at: usize| u32::from_le_bytes([header[at], header[at + 1], header[at + 2], header[at + 3]]);
-        let (flags, raw_len, stored_len) = (number(4), number(8), number(12));
-        if &header[..4] != MAGIC || raw_len != location.raw || stored_len != location.stored || flags > ZSTD {
+        let header = Header::of(&record);
+        let Some(header) = header.filter(|header| header.stored == location.stored && header.raw == location.raw)
+        else {
             return Err(damaged("the record's header is not what the index says".to_owned()));
-        }
-        let raw = match flags {
-            ZSTD => zstd::bulk::decompress(stored, raw_len as usize).map_err(|error| damaged(error.to_string()))?,
-            _ => {
-                record.drain(..HEADER);
-                record
-            }
+        };
+        let raw = if header.is_compressed {
+            zstd::bulk::decompress(&record[HEADER..], header.raw as usize)
+                .map_err(|error| damaged(error.to_string()))?
+        } else {
+            record.drain(..HEADER);
+            record
         };
         if Digest::of(&raw) == *digest { Ok(raw) } else { Err(damaged("the bytes do not have this digest".to_owned())) }
     }
 }
 
+/// What stands before a record's bytes.
+#[derive(Clone, Copy, Debug)]
+struct Header {
+    is_compressed: bool,
+    raw: u32,
+    stored: u32,
+    digest: Digest,
+}
+
+impl Header {
+    fn of(record: &[u8]) -> Option<Self> {
+        let header = record.get(..HEADER)?;
+        let number = |at: usize| u32::from_le_bytes([header[at], header[at + 1], header[at + 2], header[at + 3]]);
+        let digest = Digest::from_bytes(header[16..].try_into().ok()?);
+        let (flags, raw, stored) = (number(4), number(8), number(12));
+        let is_one = &header[..4] == MAGIC && flags <= ZSTD;
+        is_one.then_some(Self { is_compressed: flags == ZSTD, raw, stored, digest })
+    }
+}
+
 /// Every record of a pack whose bytes are what its header says; whatever lies between them is passed over.
-pub(crate) fn scan(
-    files: &Files,
-    repository: &str,
-    pack: u32,
-    mut visit: impl FnMut(Location, Digest) -> Result<()>,
-) -> Result<()> {
-    let handle = files.open_file(&path(pack))?;
-    let len = handle.len()?;
-    let reader = PackReader::new(files.clone(), repository.to_owned());
+pub(crate) fn scan(files: &Files, pack: u32, mut visit: impl FnMut(Location, Record) -> Result<()>) -> Result<()> {
+    let mut window = Window::open(files, &path(pack))?;
     let mut offset = 0;
-    while offset + HEADER as u64 <= len {
-        let mut window = vec![0; (BUFFER_BYTES as u64).min(len - offset) as usize];
-        handle.read_at(offset, &mut window).map_err(StoreError::io("cannot read", path(pack)))?;
-        let header = window[..HEADER].to_vec();
-        if &header[..4] == MAGIC {
-            let number = |at: usize| u32::from_le_bytes([header[at], header[at + 1], header[at + 2], header[at + 3]]);
-            let mut digest = [0; Digest::LEN];
-            digest.copy_from_slice(&header[16..]);
-            let digest = Digest::from_bytes(digest);
-            let location = Location { pack, offset, raw: number(8), stored: number(12) };
-            if offset + location.footprint() <= len && reader.read(&digest, location).is_ok() {
-                visit(location, digest)?;
-                offset += location.footprint();
-                continue;
-            }
+    while offset + HEADER as u64 <= window.len() {
+        // What cannot be read holds no records.
+        let header = window.at(offset, HEADER as u64).ok().flatten().and_then(Header::of);
+        let whole = header.and_then(|header| {
+            let record = window.at(offset, HEADER as u64 + u64::from(header.stored)).ok()??;
+            let found = match header.is_compressed {
+                true => Digest::of(&zstd::bulk::decompress(&record[HEADER..], header.raw as usize).ok()?),
+                false => Digest::of(&record[HEADER..]),
+            };
+            let record = Record { digest: header.digest, bytes: record.to_vec(), raw: header.raw };
+            (found == header.digest)
+                .then_some((Location { pack, offset, stored: header.stored, raw: header.raw }, record))
+        });
+        if let Some((location, record)) = whole {
+            offset += location.footprint();
+            visit(location, record)?;
+            continue;
         }
         // Not a record: look for the next one.
-        let next = window.windows(4).skip(1).position(|four| four == MAGIC).map(|at| at + 1);
-        offset += next.unwrap_or(window.len().saturating_sub(3).max(1)) as u64;
+        offset += 1 + match window.at(offset + 1, MAGIC.len() as u64).is_ok() {
+            true => {
+                let rest = window.from(offset + 1);
+                rest.windows(4).position(|four| four == MAGIC).unwrap_or(rest.len() - 3) as u64
+            }
+            false => UNREADABLE_BYTES,
+        };
     }
     Ok(())
 }

@@ -80,6 +80,8 @@ pub(crate) struct Shared {
     access: Access,
     locked: AtomicBool,
     pub(crate) index: RwLock<Index>,
+    /// At which weight in bytes rows go from memory elsewhere.
+    pub(crate) fold_at: usize,
     pub(crate) packs: PackReader,
     /// Open transactions, and gc.
     pub(crate) gate: gate::Gate,
@@ -101,6 +103,7 @@ pub(crate) struct Writer {
     pub(crate) packs: PackWriter,
     /// Commits that are not yet in the journal.
     pending: Vec<Vec<u8>>,
+    pending_bytes: usize,
     /// How many commits there were.
     commits: u64,
     /// The number of audit entries and the hash of the last.
@@ -118,7 +121,8 @@ pub struct Hooks<'a> {
     pub progress: Option<&'a dyn Fn(&str)>,
     /// Sees every change of a file before it happens.
     pub observer: Option<&'a Arc<dyn Observer>>,
-    /// At which weight in bytes the newest rows of the index go from memory into sled; 8 MiB unless told.
+    /// At which weight in bytes the newest rows of the index go from memory into sled, and what gc and fsck collect
+    /// elsewhere; 8 MiB unless told.
     pub fold_at: Option<usize>,
 }
 
@@ -193,6 +197,7 @@ impl Repository {
             writer: Mutex::new(Writer {
                 packs: PackWriter::new(files.clone(), next_pack),
                 pending: Vec::new(),
+                pending_bytes: 0,
                 commits: 0,
                 audit: audit_tip(&index, &name)?,
             }),
@@ -203,6 +208,7 @@ impl Repository {
             poisoned: AtomicBool::new(false),
             locked: AtomicBool::new(files.exists(LOCKED)),
             index: RwLock::new(index),
+            fold_at: hooks.fold_at.unwrap_or(FOLD_BYTES),
             directory: directory.to_owned(),
             name,
             files,

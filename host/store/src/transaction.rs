@@ -108,7 +108,10 @@ impl<'a> Transaction<'a> {
     pub(crate) fn put_whole(&mut self, bytes: &[u8]) -> Result<Digest> {
         let digest = Digest::of(bytes);
         if self.is_new(&digest)? {
-            self.put_chunk(digest, bytes)?;
+            // Its one chunk is hardly ever there either: asking costs more than storing it once more.
+            if !self.chunks.contains(&digest) {
+                self.append_chunk(digest, bytes)?;
+            }
             self.add_artifact(digest, Layout { len: bytes.len() as u64, at_ms: 0, list: None });
         }
         Ok(digest)
@@ -354,9 +357,13 @@ impl<'a> Transaction<'a> {
 
     fn put_chunk(&mut self, digest: Digest, bytes: &[u8]) -> Result<()> {
         let key = rows::key(rows::CHUNK, &[digest.as_bytes()]);
-        if self.chunks.contains(&digest) || self.shared.index().get(&key)?.is_some() {
-            return Ok(());
+        match self.chunks.contains(&digest) || self.shared.index().get(&key)?.is_some() {
+            true => Ok(()),
+            false => self.append_chunk(digest, bytes),
         }
+    }
+
+    fn append_chunk(&mut self, digest: Digest, bytes: &[u8]) -> Result<()> {
         self.unchecked += bytes.len() as u64;
         if self.unchecked >= SPACE_CHECK_BYTES {
             self.shared.check_space(RESERVE)?;
@@ -366,7 +373,7 @@ impl<'a> Transaction<'a> {
         self.shared.check_poison()?;
         let appended = lock(&self.shared.writer).packs.append(&record);
         let location = appended.map_err(|error| self.shared.poison(error))?;
-        self.rows.push((key, Some(location.to_bytes().to_vec())));
+        self.rows.push((rows::key(rows::CHUNK, &[digest.as_bytes()]), Some(location.to_bytes().to_vec())));
         self.chunks.insert(digest);
         Ok(())
     }

@@ -5,7 +5,7 @@ use stagewright::{
     GivenPath,
     store::{
         Entry, REPOSITORIES,
-        audit::bundle::{Bundle, Verdict},
+        audit::bundle::{self, Bundle, Verdict},
     },
 };
 
@@ -72,7 +72,7 @@ pub(crate) fn dispatch(context: &Context, command: AuditCommand) -> Result<(), F
         AuditCommand::Verify { file } => {
             let verdict = match &file {
                 Some(file) => Bundle::verify_file(&read(&context.path(file)?)?)?,
-                None => Bundle::of(&context.read()?.store.repositories()?)?.verify(),
+                None => bundle::verify_open(&context.read()?.store.repositories()?)?,
             };
             context.print(&verdict, verdict_text)?;
             match verdict.problems.first() {

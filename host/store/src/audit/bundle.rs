@@ -58,13 +58,8 @@ impl Bundle {
     /// A log cannot be read.
     pub fn of(repositories: &[&Repository]) -> Result<Self> {
         let logs = repositories.iter().map(|repository| {
-            // A commit may come in between: the head then speaks of more.
-            let len = repository.audit_len()?;
-            let head = repository.audit_head()?.ok_or_else(|| StoreError::Damaged {
-                repository: repository.name().to_owned(),
-                what: "the audit log has no signed head".to_owned(),
-            })?;
-            let entries: Result<Vec<_>> = (0..len.max(head.size)).map(|at| repository.audit_entry(at)).collect();
+            let (len, head) = extent(repository)?;
+            let entries: Result<Vec<_>> = (0..len).map(|at| repository.audit_entry(at)).collect();
             Ok(Log { repository: repository.name().to_owned(), entries: entries?, head })
         });
         Ok(Self { format: Self::FORMAT.to_owned(), logs: logs.collect::<Result<_>>()? })
@@ -112,59 +107,106 @@ impl Bundle {
     pub fn verify(&self) -> Verdict {
         let mut verdict = Verdict::default();
         for log in &self.logs {
-            check(log, &mut verdict);
+            let mut check = Check::new(&log.repository, &log.head, &mut verdict);
+            log.entries.iter().for_each(|entry| check.entry(entry));
+            check.finish();
         }
         verdict
     }
 }
 
-fn check(log: &Log, verdict: &mut Verdict) {
-    let name = &log.repository;
-    let mut problem = |what: String| verdict.problems.push(format!("repository `{name}`: {what}"));
-    let mut previous = Digest::from_bytes([0; 32]);
-    let mut leaves = Vec::with_capacity(log.entries.len());
-    for (position, entry) in (0_u64..).zip(&log.entries) {
+/// Checks the logs of repositories as [`Bundle::verify`] does, entry by entry: they need not fit into memory.
+///
+/// # Errors
+/// A log cannot be read.
+pub fn verify_open(repositories: &[&Repository]) -> Result<Verdict> {
+    let mut verdict = Verdict::default();
+    for repository in repositories {
+        let (len, head) = extent(repository)?;
+        let mut check = Check::new(repository.name(), &head, &mut verdict);
+        (0..len).try_for_each(|at| repository.audit_entry(at).map(|entry| check.entry(&entry)))?;
+        check.finish();
+    }
+    Ok(verdict)
+}
+
+/// How many entries a log has, and its head.
+fn extent(repository: &Repository) -> Result<(u64, SignedHead)> {
+    // A commit may come in between: the head then speaks of more.
+    let len = repository.audit_len()?;
+    let head = repository.audit_head()?.ok_or_else(|| StoreError::Damaged {
+        repository: repository.name().to_owned(),
+        what: "the audit log has no signed head".to_owned(),
+    })?;
+    Ok((len.max(head.size), head))
+}
+
+/// Checks a log, entry by entry.
+struct Check<'a> {
+    repository: &'a str,
+    head: &'a SignedHead,
+    verdict: &'a mut Verdict,
+    entries: u64,
+    /// The hash of the entry before.
+    previous: Digest,
+    /// The roots of the complete trees that make up the tree so far, each with its number of leaves; the largest first.
+    trees: Vec<(u64, Digest)>,
+}
+
+impl<'a> Check<'a> {
+    fn new(repository: &'a str, head: &'a SignedHead, verdict: &'a mut Verdict) -> Self {
+        Self { repository, head, verdict, entries: 0, previous: Digest::from_bytes([0; 32]), trees: Vec::new() }
+    }
+
+    fn problem(&mut self, what: impl std::fmt::Display) {
+        self.verdict.problems.push(format!("repository `{}`: {what}", self.repository));
+    }
+
+    fn entry(&mut self, entry: &Entry) {
+        let position = self.entries;
         if entry.sequence != position {
-            problem(format!(
+            self.problem(format_args!(
                 "entry {position} says that it is entry {}: entries are missing or out of order",
                 entry.sequence
             ));
         }
-        if entry.previous != previous && position == 0 {
-            problem("the first entry names one before it".to_owned());
-        } else if entry.previous != previous {
-            problem(format!("entry {position} does not follow from entry {}: one of them was changed", position - 1));
+        if entry.previous != self.previous && position == 0 {
+            self.problem("the first entry names one before it");
+        } else if entry.previous != self.previous {
+            let before = position - 1;
+            self.problem(format_args!("entry {position} does not follow from entry {before}: one of them was changed"));
         }
-        previous = entry.hash();
-        leaves.push(previous);
+        // The first entry is the repository's own word on whose log this is.
+        let made = entry.changes.first().filter(|made| position == 0 && made["action"] == "create-repository");
+        if let Some(made) = made
+            && (made["repository"] != *self.repository || made["key"] != self.head.key)
+        {
+            let (repository, key) = (&made["repository"], &made["key"]);
+            self.problem(format_args!("its first entry is that of repository {repository} with the key {key}"));
+        }
+        self.previous = entry.hash();
+        self.entries += 1;
+        let mut tree = (1, self.previous);
+        while let Some((size, left)) = self.trees.pop_if(|(size, _)| *size == tree.0) {
+            tree = (2 * size, merkle::node(&left, &tree.1));
+        }
+        self.trees.push(tree);
     }
-    // The first entry is the repository's own word on whose log this is.
-    let made = log.entries.first().and_then(|entry| entry.changes.first());
-    if let Some(made) = made.filter(|made| made["action"] == "create-repository")
-        && (made["repository"] != **name || made["key"] != log.head.key)
-    {
-        problem(format!("its first entry is that of repository {} with the key {}", made["repository"], made["key"]));
-    }
-    let size = leaves.len() as u64;
-    if log.head.size != size {
-        problem(format!("there are {size} entries, but the signed head speaks of {}", log.head.size));
-    }
-    let root = tree_root(leaves);
-    if log.head.size == size && log.head.root != root {
-        problem(
-            "the entries are not those that the signed head speaks of: at least the last one was changed".to_owned(),
-        );
-    }
-    if !log.head.is_genuine() {
-        problem("the head's signature does not fit it".to_owned());
-    }
-    verdict.checked.push(Checked { repository: name.clone(), entries: size, root, key: log.head.key.clone() });
-}
 
-/// The root over all leaves, level by level: an odd node at the end of a level moves up as it is.
-fn tree_root(mut level: Vec<Digest>) -> Digest {
-    while level.len() > 1 {
-        level = level.chunks(2).map(|pair| if let [a, b] = pair { merkle::node(a, b) } else { pair[0] }).collect();
+    fn finish(mut self) {
+        let (entries, size) = (self.entries, self.head.size);
+        if size != entries {
+            self.problem(format_args!("there are {entries} entries, but the signed head speaks of {size}"));
+        }
+        let trees = std::mem::take(&mut self.trees).into_iter().rev().map(|(_, root)| root);
+        let root = trees.reduce(|right, left| merkle::node(&left, &right)).unwrap_or_else(merkle::empty_root);
+        if size == entries && self.head.root != root {
+            self.problem("the entries are not those that the signed head speaks of: at least the last one was changed");
+        }
+        if !self.head.is_genuine() {
+            self.problem("the head's signature does not fit it");
+        }
+        let (repository, key) = (self.repository.to_owned(), self.head.key.clone());
+        self.verdict.checked.push(Checked { repository, entries, root, key });
     }
-    level.first().copied().unwrap_or_else(merkle::empty_root)
 }

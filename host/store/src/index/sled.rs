@@ -17,7 +17,7 @@ pub(super) struct SledEngine {
 impl SledEngine {
     /// Sled takes a path of the machine: the one part of the store that does not go through a capability.
     pub(super) fn open(directory: &Path, repository: &str) -> Result<Self> {
-        let config = sled::Config::new().path(directory).cache_capacity(32 << 20).flush_every_ms(None);
+        let config = sled::Config::new().path(directory).cache_capacity(8 << 20).flush_every_ms(None);
         let database = guard(repository, || config.open())?;
         Ok(Self { database, repository: repository.to_owned() })
     }

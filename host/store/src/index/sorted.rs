@@ -10,7 +10,6 @@
 //! directory's offset and length (u64 each) and BLAKE3, and the BLAKE3 of those fields. Integers are little-endian.
 
 use std::{
-    collections::BTreeMap,
     iter::Peekable,
     ops::Bound,
     sync::{
@@ -91,11 +90,11 @@ impl Sorted {
     }
 
     /// Makes a file for this process alone of older rows and of changes of them.
-    pub(super) fn merged(
+    pub(super) fn merged<'a>(
         files: &Files,
         repository: &str,
         older: Option<&Self>,
-        changes: &BTreeMap<Vec<u8>, Option<Vec<u8>>>,
+        changes: impl Iterator<Item = (&'a [u8], Option<&'a [u8]>)>,
         position: Position,
     ) -> Result<Self> {
         static NEXT: AtomicU64 = AtomicU64::new(0);
@@ -104,12 +103,12 @@ impl Sorted {
         let mut writer = Writer::create(files, &name)?;
         // Nobody else opens it, and it goes with this process.
         files.remove(&name)?;
-        let mut changes = changes.iter().peekable();
+        let mut changes = changes.peekable();
         for block in 0..older.map_or(0, |older| older.blocks.len()) {
             let Some(older) = older else { break };
             for (key, value) in older.block(block)?.iter() {
                 add_below(&mut writer, &mut changes, key)?;
-                match changes.next_if(|(changed, _)| *changed == key) {
+                match changes.next_if(|(changed, _)| changed == key) {
                     Some((_, Some(value))) => writer.add(key, value)?,
                     Some((_, None)) => {}
                     None => writer.add(key, value.as_deref().unwrap_or_default())?,
@@ -153,10 +152,10 @@ impl Sorted {
 /// Adds the changes whose keys come before one.
 fn add_below<'a>(
     writer: &mut Writer,
-    changes: &mut Peekable<impl Iterator<Item = (&'a Vec<u8>, &'a Option<Vec<u8>>)>>,
+    changes: &mut Peekable<impl Iterator<Item = (&'a [u8], Option<&'a [u8]>)>>,
     key: &[u8],
 ) -> Result<()> {
-    while let Some((key, value)) = changes.next_if(|(changed, _)| changed.as_slice() < key) {
+    while let Some((key, value)) = changes.next_if(|(changed, _)| *changed < key) {
         value.iter().try_for_each(|value| writer.add(key, value))?;
     }
     Ok(())
@@ -306,11 +305,17 @@ impl Writer {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use proptest::prelude::*;
 
     use super::*;
 
     type Map = BTreeMap<Vec<u8>, Option<Vec<u8>>>;
+
+    fn borrowed(map: &Map) -> impl Iterator<Item = (&[u8], Option<&[u8]>)> {
+        map.iter().map(|(key, value)| (key.as_slice(), value.as_deref()))
+    }
 
     fn rows() -> impl Strategy<Value = Map> {
         let key = proptest::collection::vec(0_u8..4, 0..6);
@@ -327,8 +332,8 @@ mod tests {
         ) {
             let folder = tempfile::tempdir().unwrap();
             let files = Files::open(folder.path(), None).unwrap();
-            let first = Sorted::merged(&files, "data", None, &older, Position::START).unwrap();
-            let second = Sorted::merged(&files, "data", Some(&first), &changes, Position::START).unwrap();
+            let first = Sorted::merged(&files, "data", None, borrowed(&older), Position::START).unwrap();
+            let second = Sorted::merged(&files, "data", Some(&first), borrowed(&changes), Position::START).unwrap();
             let mut truth = older;
             truth.extend(changes);
             truth.retain(|_, value| value.is_some());

@@ -16,7 +16,10 @@ use crate::{
 };
 
 /// Commits are joined into frames of about this size.
-const JOINED_BYTES: usize = 16 << 20;
+const JOINED_BYTES: usize = 4 << 20;
+/// Once the commits that wait for a sync weigh this much, whoever adds one makes all of them durable: what is not durable
+/// stands in memory, as the commits and as rows of the index.
+const PENDING_BYTES: usize = 4 << 20;
 /// Nothing that a caller names - a message, a reason, a role - may make a row longer than this.
 const LONGEST_ROW: usize = 8 << 10;
 
@@ -40,7 +43,7 @@ impl Shared {
         let mut writer = lock(&self.writer);
         let mut changes = Vec::new();
         let finished = {
-            let index = self.index.read().unwrap_or_else(PoisonError::into_inner);
+            let index = self.index();
             finish(&index, &mut all, &mut changes)?
         };
         if all.is_empty() && changes.is_empty() {
@@ -68,7 +71,7 @@ impl Shared {
         };
         all.push((rows::key(rows::AUDIT, &[&size.to_be_bytes()]), Some(value)));
         {
-            let index = self.index.read().unwrap_or_else(PoisonError::into_inner);
+            let index = self.index();
             self.grow_tree(&index, size, leaf, actor.at_ms, &mut all)?;
         }
         writer.packs.flush().map_err(|error| self.poison(error))?;
@@ -76,12 +79,18 @@ impl Shared {
         if payload.len() > journal::MAX_FRAME {
             return Err(StoreError::Invalid("a transaction is too large: split it".to_owned()));
         }
+        writer.pending_bytes += payload.len();
         writer.pending.push(payload);
         writer.commits += 1;
         writer.audit = (size + 1, leaf);
+        let (commits, pending_bytes) = (writer.commits, writer.pending_bytes);
         let mut index = self.index.write().unwrap_or_else(PoisonError::into_inner);
         all.into_iter().for_each(|(key, value)| index.put(key, value));
-        Ok((finished, writer.commits))
+        drop((index, writer));
+        if pending_bytes >= PENDING_BYTES {
+            self.sync(commits)?;
+        }
+        Ok((finished, commits))
     }
 
     /// Adds a leaf, the subtrees that it completes, and the signed head.
@@ -127,11 +136,13 @@ impl Shared {
             return Ok(());
         }
         self.check_poison()?;
-        let (handles, pending, upto) = {
-            let mut writer = lock(&self.writer);
-            writer.packs.flush().map_err(|error| self.poison(error))?;
-            (writer.packs.take_unsynced(), std::mem::take(&mut writer.pending), writer.commits)
-        };
+        let mut writer = lock(&self.writer);
+        writer.packs.flush().map_err(|error| self.poison(error))?;
+        let (handles, pending, upto) =
+            (writer.packs.take_unsynced(), std::mem::take(&mut writer.pending), writer.commits);
+        writer.pending_bytes = 0;
+        // Where the index could not be folded for long, since others always committed, they wait until it is.
+        let held = self.index().is_too_heavy().then_some(writer);
         // Bytes first: a frame in the journal must never speak of a chunk that is not durable.
         handles.iter().try_for_each(|handle| handle.sync()).map_err(|error| self.poison(error))?;
         for payload in frames(pending) {
@@ -139,8 +150,8 @@ impl Shared {
         }
         self.durable.store(upto, Ordering::Release);
         self.note_head(journal.position());
-        if self.index.read().unwrap_or_else(PoisonError::into_inner).is_heavy() {
-            let writer = lock(&self.writer);
+        if self.index().is_heavy() {
+            let writer = held.unwrap_or_else(|| lock(&self.writer));
             // Only what is durable may be folded; otherwise the next sync gets to it.
             if writer.pending.is_empty() && self.files.free_space() >= RESERVE {
                 let mut index = self.index.write().unwrap_or_else(PoisonError::into_inner);

@@ -8,12 +8,15 @@ use stagewright_core::{Digest, canonical};
 use super::{Access, Hooks, Repository, Shared};
 use crate::{
     Result, StoreError,
-    audit::{Actor, bundle::Bundle},
+    audit::{Actor, bundle},
     index::{Index, READER_FOLD_BYTES, digest_at},
     journal::{self, Position},
     pack::{self, Location},
     rows::{self, Layout, Version},
 };
+
+/// Chunks are read in the order in which they lie, so many at a time.
+const CHUNKS_TOGETHER: usize = 1 << 18;
 
 /// What is wrong.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -94,8 +97,8 @@ impl Repository {
             let checked = check(shared, self, actor, &mut report);
             told(checked, &mut report)?;
         }
-        match Bundle::of(&[self]) {
-            Ok(bundle) => report.lost.extend(bundle.verify().problems.into_iter().map(damaged)),
+        match bundle::verify_open(&[self]) {
+            Ok(verdict) => report.lost.extend(verdict.problems.into_iter().map(damaged)),
             Err(error) => report.lost.push(damaged(format!("the audit log cannot be read: {error}"))),
         }
         report.audit_entries = self.audit_len()?;
@@ -167,25 +170,35 @@ impl Shared {
 
     /// Every chunk must be where the index says, and hash to its name. A bad one is looked for elsewhere in the packs.
     fn check_chunks(&self, repository: &Repository, actor: &Actor, report: &mut Fsck) -> Result<()> {
-        let mut all = Vec::new();
-        self.each_chunk(&mut |digest, location| all.push((location, digest)))?;
-        all.sort_by_key(|(location, _)| (location.pack, location.offset));
         let mut bad = BTreeMap::new();
-        for (location, digest) in all {
-            report.chunks += 1;
-            report.bytes += u64::from(location.raw);
-            if let Err(error) = self.packs.read(&digest, location) {
-                bad.insert(digest, error.to_string());
+        let mut page = Vec::new();
+        let mut read = |page: &mut Vec<(Location, Digest)>, report: &mut Fsck| {
+            page.sort_unstable_by_key(|(location, _)| (location.pack, location.offset));
+            for (location, digest) in page.drain(..) {
+                report.chunks += 1;
+                report.bytes += u64::from(location.raw);
+                if let Err(error) = self.packs.read(&digest, location) {
+                    bad.insert(digest, error.to_string());
+                }
             }
-        }
+        };
+        self.each(&[rows::CHUNK], &mut |key, value| {
+            let chunk = Location::from_bytes(value).zip(digest_at(key, 1));
+            page.push(chunk.ok_or_else(|| self.damaged("a chunk's row"))?);
+            if page.len() >= CHUNKS_TOGETHER {
+                read(&mut page, report);
+            }
+            Ok(())
+        })?;
+        read(&mut page, report);
         if bad.is_empty() {
             return Ok(());
         }
         let mut found: BTreeMap<Digest, Location> = BTreeMap::new();
         for (number, _) in pack::list(&self.files)? {
-            pack::scan(&self.files, &self.name, number, |location, digest| {
-                if bad.contains_key(&digest) {
-                    found.insert(digest, location);
+            pack::scan(&self.files, number, |location, record| {
+                if bad.contains_key(&record.digest) {
+                    found.insert(record.digest, location);
                 }
                 Ok(())
             })?;
@@ -210,14 +223,10 @@ impl Shared {
 
     /// Every artifact's chunks must be there and make up its bytes; every artifact that it refers to must be there.
     fn check_artifacts(&self, repository: &Repository, _: &Actor, report: &mut Fsck) -> Result<()> {
-        let mut all = Vec::new();
         self.each(&[rows::ARTIFACT], &mut |key, value| {
             let artifact = digest_at(key, 1).zip(Layout::from_bytes(value));
-            all.push(artifact.ok_or_else(|| self.damaged("an artifact's row"))?);
-            Ok(())
-        })?;
-        report.artifacts = all.len() as u64;
-        for (digest, layout) in all {
+            let (digest, layout) = artifact.ok_or_else(|| self.damaged("an artifact's row"))?;
+            report.artifacts += 1;
             let checked = match layout.list {
                 None => self.has_chunk(&digest),
                 Some(_) => repository
@@ -243,8 +252,8 @@ impl Shared {
                 }
                 Err(error) => report.lost(format!("artifact {digest}: its references: {error}")),
             }
-        }
-        Ok(())
+            Ok(())
+        })
     }
 
     fn has_chunk(&self, digest: &Digest) -> Result<bool> {
@@ -253,16 +262,15 @@ impl Shared {
 
     /// Every version's artifact must be there; problems of artifacts are told with the versions that they spoil.
     fn check_versions(&self, repository: &Repository, _: &Actor, report: &mut Fsck) -> Result<()> {
-        let mut all: Vec<Version> = Vec::new();
         self.each(&[rows::VERSION], &mut |_, value| {
-            all.push(canonical::from_slice(value).map_err(|_| self.damaged("a version's row"))?);
-            Ok(())
-        })?;
-        report.versions = all.len() as u64;
-        for version in all {
+            let version: Version = canonical::from_slice(value).map_err(|_| self.damaged("a version's row"))?;
             let name = format!("{}@{}", version.name, version.number);
+            report.versions += 1;
             if !repository.contains(&version.digest)? {
                 report.lost(format!("the artifact {} of {name} is missing", version.digest));
+            }
+            if report.lost.is_empty() {
+                return Ok(());
             }
             let mut needed = vec![version.digest.to_string()];
             for digest in repository.references(&version.digest).unwrap_or_default() {
@@ -273,8 +281,8 @@ impl Shared {
                     problem.versions.push(name.clone());
                 }
             }
-        }
-        Ok(())
+            Ok(())
+        })
     }
 }
 

@@ -2,25 +2,30 @@
 //!
 //! Needed are: versions and what they refer to, pins, what the caller names, and whatever was stored within the grace
 //! period (a run may be about to refer to it). What is live in a pack that is mostly dead moves to a new pack; the
-//! commit that says so is durable before the old pack goes, so a crash leaves at most a pack that the next gc removes.
+//! commits that say so are durable before the old pack goes, so a crash leaves at most a pack that the next gc removes.
+//!
+//! All of it works in bounded memory, so that what is removed is removed by many commits: artifacts before what they refer
+//! to, and chunks last. Each entry of the audit log names what its commit removed.
 //!
 //! Where a version was deleted, its bytes are to be gone, not just unreachable: then every pack with something dead in
 //! it is rewritten. A file says so until that is done, so that the gc after a crash goes on with it.
+
+mod mark;
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
 use serde_json::json;
-use stagewright_core::{Digest, Name, canonical};
+use stagewright_core::{Digest, canonical};
 
 use super::{RESERVE, Repository, Shared, lock};
 use crate::{
     Result, StoreError,
     audit::Actor,
-    index::{self, digest_at},
+    index,
     journal::Row,
-    pack::{self, Location, Record},
-    rows::{self, Layout, Tombstone, Version},
+    pack::{self, Location},
+    rows::{self, Version},
 };
 
 /// A pack with less than this share of live bytes, in per cent, is rewritten.
@@ -57,11 +62,8 @@ pub struct Collected {
     pub bytes_after: u64,
 }
 
-/// What is needed and what is not.
-struct Marked {
-    dead_artifacts: BTreeSet<Digest>,
-    live_chunks: BTreeSet<Digest>,
-}
+/// So many versions are retired by one commit.
+const RETIRED_TOGETHER: usize = 1000;
 
 impl Repository {
     /// Finds what [`gc`](Self::gc) would remove.
@@ -69,26 +71,28 @@ impl Repository {
     /// # Errors
     /// The repository cannot be read.
     pub fn gc_plan(&self, actor: &Actor, collection: &Collection) -> Result<Collected> {
-        let retired = self.retired(collection)?;
-        let gone: BTreeSet<(Name, u64)> =
-            retired.iter().map(|version| (version.name.clone(), version.number)).collect();
-        let marked = self.shared.mark(actor, collection, &gone)?;
-        let (mut chunks, mut dead_bytes) = (0, 0);
-        self.shared.each_chunk(&mut |digest, location| {
-            if !marked.live_chunks.contains(&digest) {
-                chunks += 1;
+        let shared = &*self.shared;
+        let mut collected = Collected { repository: self.name().to_owned(), ..Collected::default() };
+        shared.each_version(collection.newest, &collection.roots, &mut |version, retired| {
+            collected.versions.extend(retired.then(|| shown(&version)));
+            Ok(())
+        })?;
+        let live = shared.mark(actor, collection, collection.newest)?;
+        shared.each_dead_artifact(&live, &mut |_| {
+            collected.artifacts += 1;
+            Ok(())
+        })?;
+        let mut dead_bytes = 0;
+        shared.each_chunk(&live, &mut |_, location, needed| {
+            if !needed {
+                collected.chunks += 1;
                 dead_bytes += location.footprint();
             }
+            Ok(())
         })?;
-        let bytes_before: u64 = pack::list(&self.shared.files)?.iter().map(|(_, len)| len).sum();
-        Ok(Collected {
-            repository: self.name().to_owned(),
-            versions: names(&retired),
-            artifacts: marked.dead_artifacts.len() as u64,
-            chunks,
-            bytes_before,
-            bytes_after: bytes_before.saturating_sub(dead_bytes),
-        })
+        collected.bytes_before = shared.pack_bytes()?;
+        collected.bytes_after = collected.bytes_before.saturating_sub(dead_bytes);
+        Ok(collected)
     }
 
     /// Removes what is not needed. Transactions wait meanwhile, and gc waits for those that are open.
@@ -96,169 +100,160 @@ impl Repository {
     /// # Errors
     /// The repository cannot be changed, or is busy.
     pub fn gc(&self, actor: &Actor, collection: &Collection) -> Result<Collected> {
-        let retired = self.retired(collection)?;
-        let mut transaction = self.begin(actor)?;
-        let reason = format!("retention: the newest {} are kept", collection.newest.unwrap_or_default());
-        retired.iter().for_each(|version| transaction.delete_version(version, &reason));
-        transaction.commit()?;
-
+        let versions = self.retire(actor, collection)?;
         let shared = &*self.shared;
         let _closed = shared.gate.close().ok_or_else(|| StoreError::Busy(shared.name.clone()))?;
         self.sync()?;
-        lock(&shared.writer).packs.close().map_err(|error| shared.poison(error))?;
-        let bytes_before: u64 = pack::list(&shared.files)?.iter().map(|(_, len)| len).sum();
-        let marked = shared.mark(actor, collection, &BTreeSet::new())?;
-        let (mut dead_chunks, mut live) = (Vec::new(), BTreeMap::<u32, Vec<(Digest, Location)>>::new());
-        shared.each_chunk(&mut |digest, location| match marked.live_chunks.contains(&digest) {
-            true => live.entry(location.pack).or_default().push((digest, location)),
-            false => dead_chunks.push(digest),
-        })?;
-        let mut removed: Vec<Row> = Vec::new();
-        for digest in &marked.dead_artifacts {
-            removed.push((rows::key(rows::ARTIFACT, &[digest.as_bytes()]), None));
-            removed.push((rows::key(rows::REFERENCES, &[digest.as_bytes()]), None));
-        }
-        removed.extend(dead_chunks.iter().map(|digest| (rows::key(rows::CHUNK, &[digest.as_bytes()]), None)));
-        if shared.has_deleted(&marked.dead_artifacts)? {
+        let own_packs = {
+            let mut writer = lock(&shared.writer);
+            writer.packs.close().map_err(|error| shared.poison(error))?;
+            writer.packs.next()
+        };
+        let bytes_before = shared.pack_bytes()?;
+        let live = shared.mark(actor, collection, None)?;
+        if shared.has_deleted(&live)? {
             shared.files.replace(ERASING, b"")?;
         }
-        if !removed.is_empty() {
-            let change = json!({
-                "action": "gc", "artifacts": marked.dead_artifacts.len(), "chunks": dead_chunks.len(),
-                "digest": canonical::digest(&marked.dead_artifacts),
-            });
-            shared.commit(actor, removed, 0, |_, _, changes| {
-                changes.push(change);
-                Ok(())
-            })?;
-            self.sync()?;
-        }
-        shared.sweep(actor, live)?;
-        Ok(Collected {
-            repository: self.name().to_owned(),
-            versions: names(&retired),
-            artifacts: marked.dead_artifacts.len() as u64,
-            chunks: dead_chunks.len() as u64,
-            bytes_before,
-            bytes_after: pack::list(&shared.files)?.iter().map(|(_, len)| len).sum(),
-        })
+        let mut removal = Removal::new(shared, actor);
+        shared.each_dead_artifact(&live, &mut |digest| removal.artifact(digest))?;
+        let mut live_bytes = BTreeMap::<u32, u64>::new();
+        shared.each_chunk(&live, &mut |digest, location, needed| {
+            // What gc itself has stored so far is an entry of the audit log.
+            if needed || location.pack >= own_packs {
+                *live_bytes.entry(location.pack).or_default() += location.footprint();
+                return Ok(());
+            }
+            removal.chunk(digest)
+        })?;
+        removal.commit()?;
+        let (artifacts, chunks) = (removal.artifacts, removal.chunks);
+        drop(live);
+        shared.sweep(actor, &live_bytes, own_packs)?;
+        let bytes_after = shared.pack_bytes()?;
+        Ok(Collected { repository: self.name().to_owned(), versions, artifacts, chunks, bytes_before, bytes_after })
     }
 
-    /// The versions that are too old to keep.
-    fn retired(&self, collection: &Collection) -> Result<Vec<Version>> {
-        let Some(newest) = collection.newest else { return Ok(Vec::new()) };
+    /// Deletes the versions that are too old to be kept.
+    fn retire(&self, actor: &Actor, collection: &Collection) -> Result<Vec<String>> {
         let mut retired = Vec::new();
-        for name in self.names()? {
-            let tagged: BTreeSet<u64> = self.tags(&name)?.into_iter().map(|(_, number)| number).collect();
-            let old = self.log(&name)?.into_iter().skip(usize::try_from(newest).unwrap_or(usize::MAX));
-            retired.extend(
-                old.filter(|version| !tagged.contains(&version.number) && !collection.roots.contains(&version.digest)),
-            );
-        }
+        let mut transaction = self.begin(actor)?;
+        let Some(newest) = collection.newest else { return Ok(retired) };
+        let reason = format!("retention: the newest {newest} are kept");
+        self.shared.each_version(Some(newest), &collection.roots, &mut |version, is_retired| {
+            if is_retired {
+                transaction.delete_version(&version, &reason);
+                retired.push(shown(&version));
+                if retired.len().is_multiple_of(RETIRED_TOGETHER) {
+                    std::mem::replace(&mut transaction, self.begin(actor)?).commit()?;
+                }
+            }
+            Ok(())
+        })?;
+        transaction.commit()?;
         Ok(retired)
     }
 }
 
-fn names(versions: &[Version]) -> Vec<String> {
-    versions.iter().map(|version| format!("{}@{}", version.name, version.number)).collect()
+fn shown(version: &Version) -> String {
+    format!("{}@{}", version.name, version.number)
+}
+
+/// What is to be removed, and was, by commits of bounded size.
+struct Removal<'a> {
+    shared: &'a Shared,
+    actor: &'a Actor,
+    rows: Vec<Row>,
+    /// Those whose rows wait.
+    waiting: BTreeSet<Digest>,
+    waiting_chunks: u64,
+    artifacts: u64,
+    chunks: u64,
+}
+
+impl<'a> Removal<'a> {
+    fn new(shared: &'a Shared, actor: &'a Actor) -> Self {
+        let (rows, waiting) = (Vec::new(), BTreeSet::new());
+        Self { shared, actor, rows, waiting, waiting_chunks: 0, artifacts: 0, chunks: 0 }
+    }
+
+    fn artifact(&mut self, digest: Digest) -> Result<()> {
+        let references = rows::key(rows::REFERENCES, &[digest.as_bytes()]);
+        if self.shared.index().get(&references)?.is_some() {
+            self.rows.push((references, None));
+        }
+        self.rows.push((rows::key(rows::ARTIFACT, &[digest.as_bytes()]), None));
+        self.waiting.insert(digest);
+        self.artifacts += 1;
+        self.commit_if_many()
+    }
+
+    fn chunk(&mut self, digest: Digest) -> Result<()> {
+        self.rows.push((rows::key(rows::CHUNK, &[digest.as_bytes()]), None));
+        self.waiting_chunks += 1;
+        self.chunks += 1;
+        self.commit_if_many()
+    }
+
+    fn commit_if_many(&mut self) -> Result<()> {
+        if self.rows.len() >= self.shared.rows_together() { self.commit() } else { Ok(()) }
+    }
+
+    /// Removes what waits, durably.
+    fn commit(&mut self) -> Result<()> {
+        if self.rows.is_empty() {
+            return Ok(());
+        }
+        let change = json!({
+            "action": "gc", "artifacts": self.waiting.len(), "chunks": self.waiting_chunks,
+            "digest": canonical::digest(&self.waiting),
+        });
+        self.waiting.clear();
+        self.waiting_chunks = 0;
+        self.shared.commit_change(self.actor, std::mem::take(&mut self.rows), change)
+    }
 }
 
 impl Shared {
-    pub(crate) fn each_chunk(&self, visit: &mut dyn FnMut(Digest, Location)) -> Result<()> {
-        self.each(&[rows::CHUNK], &mut |key, value| {
-            let chunk = digest_at(key, 1).zip(Location::from_bytes(value));
-            let (digest, location) = chunk.ok_or_else(|| self.damaged("a chunk's row"))?;
-            visit(digest, location);
-            Ok(())
-        })
+    /// So many rows are changed by one commit of gc.
+    const fn rows_together(&self) -> usize {
+        // A row takes about 100 bytes, in the commit and again in the index.
+        self.fold_at / 200
     }
 
-    fn mark(&self, actor: &Actor, collection: &Collection, gone: &BTreeSet<(Name, u64)>) -> Result<Marked> {
-        let mut wanted: Vec<Digest> = collection.roots.iter().copied().collect();
-        self.each(&[rows::VERSION], &mut |_, value| {
-            let version: Version = canonical::from_slice(value).map_err(|_| self.damaged("a version's row"))?;
-            if !gone.contains(&(version.name, version.number)) {
-                wanted.push(version.digest);
-            }
-            Ok(())
-        })?;
-        self.each(&[rows::PIN], &mut |key, _| {
-            wanted.extend(rows::split_name(key).and_then(|(_, digest)| digest_at(digest, 0)));
-            Ok(())
-        })?;
-        let mut artifacts = BTreeMap::new();
-        self.each(&[rows::ARTIFACT], &mut |key, value| {
-            let artifact = digest_at(key, 1).zip(Layout::from_bytes(value));
-            let (digest, layout) = artifact.ok_or_else(|| self.damaged("an artifact's row"))?;
-            if layout.at_ms.saturating_add(collection.grace_ms) > actor.at_ms {
-                wanted.push(digest);
-            }
-            artifacts.insert(digest, layout);
-            Ok(())
-        })?;
-        let mut live_chunks = BTreeSet::new();
-        let mut live = BTreeSet::new();
-        let repository_references = |digest: &Digest| -> Result<Option<Vec<u8>>> {
-            self.index().get(&rows::key(rows::REFERENCES, &[digest.as_bytes()]))
-        };
-        while let Some(digest) = wanted.pop() {
-            let Some(layout) = artifacts.get(&digest) else { continue };
-            if !live.insert(digest) {
-                continue;
-            }
-            match layout.list {
-                None => drop(live_chunks.insert(digest)),
-                Some(list) => {
-                    live_chunks.insert(list);
-                    live_chunks.extend(self.chunks(&digest, *layout)?);
-                }
-            }
-            if let Some(row) = repository_references(&digest)? {
-                live_chunks.extend(named_chunk(&row));
-                let list = self.value(&row)?;
-                wanted.extend(list.chunks_exact(Digest::LEN).filter_map(|bytes| digest_at(bytes, 0)));
-            }
-        }
-        for kind in [rows::RECORD, rows::AUDIT] {
-            self.each(&[kind], &mut |_, value| {
-                live_chunks.extend(named_chunk(value));
-                Ok(())
-            })?;
-        }
-        let dead_artifacts = artifacts.into_keys().filter(|digest| !live.contains(digest)).collect();
-        Ok(Marked { dead_artifacts, live_chunks })
+    fn pack_bytes(&self) -> Result<u64> {
+        Ok(pack::list(&self.files)?.iter().map(|(_, len)| len).sum())
     }
 
-    /// Whether some of these artifacts were versions that were deleted.
-    fn has_deleted(&self, dead: &BTreeSet<Digest>) -> Result<bool> {
-        let mut found = false;
-        self.each(&[rows::TOMBSTONE], &mut |_, value| {
-            let tombstone: Tombstone = canonical::from_slice(value).map_err(|_| self.damaged("a tombstone's row"))?;
-            found |= dead.contains(&tombstone.version.digest);
+    /// Changes rows durably, with an entry in the audit log.
+    fn commit_change(&self, actor: &Actor, rows: Vec<Row>, change: serde_json::Value) -> Result<()> {
+        let ((), commit) = self.commit(actor, rows, 0, |_, _, changes| {
+            changes.push(change);
             Ok(())
         })?;
-        Ok(found)
+        self.sync(commit)
     }
 
     /// Removes packs without live chunks, and rewrites those with few, or with anything dead while something is erased.
-    fn sweep(&self, actor: &Actor, mut live: BTreeMap<u32, Vec<(Digest, Location)>>) -> Result<()> {
+    /// The packs from `own_packs` on are gc's own.
+    fn sweep(&self, actor: &Actor, live_bytes: &BTreeMap<u32, u64>, own_packs: u32) -> Result<()> {
         let erasing = self.files.exists(ERASING);
         let mut erased = erasing;
         let mut rewritten = Vec::new();
-        for (number, len) in pack::list(&self.files)? {
-            let bytes: u64 = live.get(&number).iter().flat_map(|chunks| *chunks).map(|(_, at)| at.footprint()).sum();
-            match bytes {
+        for (number, len) in pack::list(&self.files)?.into_iter().filter(|(number, _)| *number < own_packs) {
+            match live_bytes.get(&number).copied().unwrap_or(0) {
                 0 => self.files.remove(&pack::path(number))?,
-                _ if bytes * 100 < len * REWRITE_BELOW || (erasing && bytes < len) => rewritten.push(number),
+                bytes if bytes * 100 < len * REWRITE_BELOW || (erasing && bytes < len) => {
+                    rewritten.push((number, bytes));
+                }
                 _ => (),
             }
         }
-        for number in rewritten {
-            if self.check_space(RESERVE).is_err() {
+        for (number, bytes) in rewritten {
+            if self.check_space(RESERVE + bytes).is_err() {
                 erased = false;
-                break;
+                continue;
             }
-            erased &= self.rewrite(actor, number, live.remove(&number).unwrap_or_default())?;
+            erased &= self.rewrite(actor, number, bytes)?;
         }
         self.files.sync_dir("packs")?;
         if erased {
@@ -278,27 +273,32 @@ impl Shared {
         Ok(())
     }
 
-    /// Moves what is live in a pack elsewhere and removes the pack. False where something in it is damaged.
-    fn rewrite(&self, actor: &Actor, number: u32, chunks: Vec<(Digest, Location)>) -> Result<bool> {
-        let mut moved = Vec::with_capacity(chunks.len());
-        for (digest, location) in chunks {
-            // A damaged chunk keeps its pack: it is not for gc to make a loss final.
-            let Ok(bytes) = self.packs.read(&digest, location) else { return Ok(false) };
-            let appended = lock(&self.writer).packs.append(&Record::hashed(digest, &bytes));
-            let location = appended.map_err(|error| self.poison(error))?;
-            moved.push((rows::key(rows::CHUNK, &[digest.as_bytes()]), Some(location.to_bytes().to_vec())));
-        }
-        let (_, commit) = self.commit(actor, moved, 0, |_, _, changes| {
-            changes.push(json!({ "action": "rewrite-pack", "pack": number }));
-            Ok(())
+    /// Moves what is live in a pack elsewhere and removes the pack. False where something in it is damaged: then it stays,
+    /// since it is not for gc to make a loss final.
+    fn rewrite(&self, actor: &Actor, number: u32, live_bytes: u64) -> Result<bool> {
+        let change = || json!({ "action": "rewrite-pack", "pack": number });
+        let (mut moved, mut moved_bytes) = (Vec::<Row>::new(), 0);
+        pack::scan(&self.files, number, |location, record| {
+            let key = rows::key(rows::CHUNK, &[record.digest.as_bytes()]);
+            let row = self.index().get(&key)?;
+            if row.as_deref().and_then(Location::from_bytes) != Some(location) {
+                return Ok(());
+            }
+            let appended = lock(&self.writer).packs.append(&record).map_err(|error| self.poison(error))?;
+            moved.push((key, Some(appended.to_bytes().to_vec())));
+            moved_bytes += location.footprint();
+            match moved.len() >= self.rows_together() {
+                true => self.commit_change(actor, std::mem::take(&mut moved), change()),
+                false => Ok(()),
+            }
         })?;
-        self.sync(commit)?;
-        self.files.remove(&pack::path(number))?;
-        Ok(true)
+        if !moved.is_empty() {
+            self.commit_change(actor, moved, change())?;
+        }
+        let is_whole = moved_bytes == live_bytes;
+        if is_whole {
+            self.files.remove(&pack::path(number))?;
+        }
+        Ok(is_whole)
     }
-}
-
-/// The chunk that a row names in place of a value.
-fn named_chunk(value: &[u8]) -> Option<Digest> {
-    value.split_first().filter(|(tag, _)| **tag == 1).and_then(|(_, chunk)| digest_at(chunk, 0))
 }

@@ -258,6 +258,24 @@ fn work(repository: &Repository, recorder: &Recorder, life: u64) -> Result<(), S
     transaction.delete_version(&victim, "asked for");
     transaction.commit()?;
     recorder.push(Event::Deleted(named));
+    // What needs what needs many, so that gc removes them by several commits.
+    let mut transaction = repository.begin(&actor())?;
+    let mut put = |seed: u64| transaction.put_bytes(&noise(life * 1000 + seed, 9));
+    let parts: Vec<Digest> = (0..60).map(|seed| put(3000 + seed)).collect::<Result<_, _>>()?;
+    let middle: Vec<Digest> = parts
+        .chunks(3)
+        .map(|parts| transaction.put_referencing(parts[0].to_string().as_bytes(), parts))
+        .collect::<Result<_, _>>()?;
+    let whole = transaction.put_referencing(format!("whole {life}").as_bytes(), &middle)?;
+    transaction.set_version(&"whole".parse().unwrap(), whole, ArtifactKind::Blob, None, "");
+    let whole = transaction.commit()?.remove(0);
+    let named = format!("whole@{}", whole.number);
+    made("whole", whole.number, whole.digest);
+    recorder.push(Event::Deleting(named.clone()));
+    let mut transaction = repository.begin(&actor())?;
+    transaction.delete_version(&whole, "asked for");
+    transaction.commit()?;
+    recorder.push(Event::Deleted(named));
     if life == 1 {
         let blob = repository.log(&"blob".parse().unwrap())?[0].clone();
         let named = format!("blob@{}", blob.number);
