@@ -26,6 +26,9 @@ const TREES: f64 = 10_000.0;
 const SLOWEST: f64 = 5.0;
 const MEMORY: f64 = 60.0;
 const START: f64 = 150.0;
+/// The aim: the part of the rate that keeping every prediction costs.
+const LOG: f64 = 0.1;
+const ROUNDS: usize = 3;
 
 pub(crate) fn run() {
     let lab = scene();
@@ -51,8 +54,43 @@ pub(crate) fn run() {
             memory / MEMORY
         );
     }
+    logged(&lab, &question);
     nginx(&lab);
     fastapi(&lab);
+}
+
+/// What keeping every prediction costs: the same model in an environment that logs none and in one that logs all.
+/// Rounds alternate, so that what else the machine does meets both.
+fn logged(lab: &Lab, question: &str) {
+    let settings = fs::read_to_string(lab.file("stagewright.toml")).expect("there are settings");
+    let environments = "[environment.quiet]\nlog = \"off\"\n\n[environment.kept]\nlog = \"full\"\n";
+    lab.write("stagewright.toml", format!("{settings}\n{environments}"));
+    let mut rates = [Vec::new(), Vec::new()];
+    for environment in ["quiet", "kept"] {
+        lab.ok(&["deploy", "logistic-regression", "--to", environment]);
+    }
+    for _ in 0..ROUNDS {
+        for (environment, rates) in ["quiet", "kept"].into_iter().zip(&mut rates) {
+            let serving = Serving::start(lab, &["--environment", environment]);
+            let path = "/predict/logistic-regression";
+            assert_eq!(serving.post(path, question).status, 200);
+            wrk(lab, serving.address, path, 1);
+            rates.push(wrk(lab, serving.address, path, SECONDS).0);
+            let dropped = serving.get("/metrics").text();
+            let dropped = dropped.lines().find_map(|line| line.strip_prefix("stagewright_predictions_dropped_total "));
+            assert_eq!(dropped, Some("0"), "every prediction is kept");
+        }
+    }
+    let [off, full] = rates.map(|mut rates| {
+        rates.sort_by(f64::total_cmp);
+        rates[ROUNDS / 2]
+    });
+    let cost = 1.0 - full / off;
+    println!(
+        "prediction log       off {off:.0}/s, full {full:.0}/s: costs {:.0} %: {:.2} of the aim",
+        cost * 100.0,
+        cost / LOG
+    );
 }
 
 /// Both models, trained and registered.

@@ -35,7 +35,7 @@ use serde_json::json;
 use stagewright::{
     Clock,
     file::{RequestLog, Serve},
-    serving::{PredictionSink, Route, Router, Variant},
+    serving::{PredictionSink, Route, Router, Servable, Variant},
 };
 use stagewright_core::name::nearest;
 use tokio::sync::Semaphore;
@@ -113,23 +113,28 @@ impl Server {
         trace: &Trace,
         asked: &mut Asked,
     ) -> Result<Response, Refusal> {
-        let path = request.uri().path().to_owned();
-        let parts: Vec<&str> = path.strip_prefix('/').unwrap_or(&path).split('/').collect();
-        match parts.as_slice() {
-            ["predict", name] => {
+        let uri = request.uri().clone();
+        let path = uri.path().strip_prefix('/').unwrap_or_default();
+        match path.split_once('/') {
+            Some(("predict", name)) if !name.contains('/') => {
                 asked.protocol = Protocol::Predict;
                 allow(&request, &[Method::POST])?;
                 self.predict(request, name, trace, asked).await
             }
-            ["feedback", name] => {
+            Some(("feedback", name)) if !name.contains('/') => {
                 allow(&request, &[Method::POST])?;
                 self.feedback(request, name).await
             }
-            ["v2", rest @ ..] => {
+            Some(("v2", rest)) => {
                 asked.protocol = Protocol::Inference;
-                self.inference(request, rest, trace, asked).await
+                let parts: Vec<&str> = rest.split('/').collect();
+                self.inference(request, &parts, trace, asked).await
             }
-            ["metrics"] => {
+            None if path == "v2" => {
+                asked.protocol = Protocol::Inference;
+                self.inference(request, &[], trace, asked).await
+            }
+            None if path == "metrics" => {
                 allow(&request, &[Method::GET, Method::HEAD])?;
                 self.access.reader(request.headers()).await?;
                 let mut response = Response::new(self.metrics.text(&self.router.routes(), self.sink.kept()).into());
@@ -240,7 +245,7 @@ impl Server {
         let (method, status, micros) = (method.as_str(), status.as_u16(), elapsed.as_micros() as u64);
         let (endpoint, protocol) = (asked.endpoint.as_deref().unwrap_or_default(), asked.protocol.as_str());
         let (request, trace_id) = (trace.request.as_str(), trace.trace_id());
-        let model = asked.model.as_deref().unwrap_or_default();
+        let model = asked.model.as_ref().map_or("", |model| model.label());
         match (&asked.problem, self.settings.log) {
             (Some(problem), _) if status >= 500 => tracing::error!(
                 method,
@@ -271,7 +276,7 @@ struct Asked {
     protocol: Protocol,
     /// An endpoint that exists.
     endpoint: Option<Arc<str>>,
-    model: Option<String>,
+    model: Option<Arc<Servable>>,
     problem: Option<String>,
 }
 

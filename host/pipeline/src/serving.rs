@@ -11,6 +11,7 @@
 
 mod alarm;
 mod deployed;
+mod pace;
 mod prediction;
 mod queue;
 mod route;

@@ -87,12 +87,17 @@ impl Applied {
     }
 
     /// Applies it, and returns the rows as they were beside the result.
-    pub(crate) fn apply(&mut self, rows: Batch) -> Result<(Batch, Batch), StageError> {
-        let (count, rows) = (rows.rows, tables::Batch::from(rows));
-        let (guest, resource) = (&self.guest, self.resource);
+    pub(crate) fn apply(&mut self, rows: Batch) -> (Batch, Result<Batch, StageError>) {
+        let rows = tables::Batch::from(rows);
+        let result = self.applied(&rows);
+        (rows.into(), result)
+    }
+
+    fn applied(&mut self, rows: &tables::Batch) -> Result<Batch, StageError> {
+        let (guest, resource, count) = (&self.guest, self.resource, rows.rows);
         let result = self.sandbox.call(|store, _| match guest {
-            Guest::Features(guest) => guest.features().call_transform(store, resource, &rows),
-            Guest::Model(guest) => guest.model().call_predict(store, resource, &rows),
+            Guest::Features(guest) => guest.features().call_transform(store, resource, rows),
+            Guest::Model(guest) => guest.model().call_predict(store, resource, rows),
         })??;
         let result = Batch::from(result);
         if result.rows != count {
@@ -100,7 +105,7 @@ impl Applied {
             return Err(StageError::bad_output(self.guest.what(), problem));
         }
         result.check(&self.output).map_err(|error| StageError::batch(self.guest.what(), &error))?;
-        Ok((rows.into(), result.canonical(&self.output)))
+        Ok(result.canonical(&self.output))
     }
 }
 
@@ -168,13 +173,12 @@ impl Chain {
     }
 
     /// Predictions for checked rows, and the rows as they were.
-    pub(crate) fn predict(&mut self, rows: Batch) -> Result<(Batch, Batch), StageError> {
+    pub(crate) fn predict(&mut self, rows: Batch) -> (Batch, Result<Batch, StageError>) {
         let Some((first, others)) = self.featurizers.split_first_mut() else { return self.predictor.apply(rows) };
-        let (rows, mut features) = first.apply(rows)?;
-        for featurizer in others {
-            (_, features) = featurizer.apply(features)?;
+        let (rows, mut result) = first.apply(rows);
+        for next in others.iter_mut().chain([&mut self.predictor]) {
+            result = result.and_then(|features| next.apply(features).1);
         }
-        let (_, predictions) = self.predictor.apply(features)?;
-        Ok((rows, predictions))
+        (rows, result)
     }
 }

@@ -70,7 +70,7 @@ fn value(
             let columns = Columns { input: features.input().clone(), output: features.output().clone() };
             let mut sink = Kept::start(session, output, &columns.output)?;
             for index in 0..input.batches() {
-                let (_, batch) = features.apply(read(&input, index)?)?;
+                let batch = features.apply(read(&input, index)?).1?;
                 sink.write(batch)?;
             }
             Ok(Value::Columns(columns))
@@ -80,8 +80,8 @@ fn value(
             let columns = Columns { input: chain.input().clone(), output: chain.output().clone() };
             let mut sink = Kept::start(session, output, &scored(input.schema(), chain.output())?)?;
             for index in 0..input.batches() {
-                let (mut rows, predictions) = chain.predict(read(&input, index)?)?;
-                rows.columns.extend(predictions.columns);
+                let (mut rows, predictions) = chain.predict(read(&input, index)?);
+                rows.columns.extend(predictions?.columns);
                 sink.write(rows)?;
             }
             Ok(Value::Columns(columns))

@@ -6,7 +6,7 @@
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
-use stagewright_core::{Batch, Digest, Schema, stage::Profile};
+use stagewright_core::{Batch, Digest, Schema, TableError, stage::Profile};
 
 use crate::{
     CancelToken, Component, LargeStack, Limits, ModelParts, Observer, StageError, WorkerPool, engine::Flavour,
@@ -82,18 +82,20 @@ impl Served {
         self.chain.output()
     }
 
-    /// Predictions for rows, one for each, in order, and the rows as they were. `time` is each part's fuel, a billion
+    /// The rows as they were, and a prediction for each, in order. `time` is each part's fuel, a billion
     /// units to the second. After an error other than [`StageError::Failed`] another instance must be made.
     ///
     /// # Errors
     /// The rows do not fit, or a part of the model gave up or used up its fuel.
-    pub fn predict(&mut self, rows: Batch, time: Duration, _: &LargeStack) -> Result<(Batch, Batch), StageError> {
-        rows.check(self.chain.input()).map_err(|error| StageError::Failed {
+    pub fn predict(&mut self, rows: Batch, time: Duration, _: &LargeStack) -> (Batch, Result<Batch, StageError>) {
+        let unfit = |error: TableError| StageError::Failed {
             kind: crate::FailureKind::InvalidData,
             message: error.to_string(),
-        })?;
-        self.chain.refuel(time)?;
-        self.chain.predict(rows)
+        };
+        match rows.check(self.chain.input()).map_err(unfit).and_then(|()| self.chain.refuel(time)) {
+            Ok(()) => self.chain.predict(rows),
+            Err(error) => (rows, Err(error)),
+        }
     }
 }
 

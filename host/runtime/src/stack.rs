@@ -3,7 +3,7 @@
 //! A guest runs on its caller's stack. Where that is smaller than what the engine lets a guest have, a deep recursion
 //! ends the process instead of the guest.
 
-use std::{io, marker::PhantomData, thread::JoinHandle};
+use std::{cell::Cell, io, marker::PhantomData, thread::JoinHandle};
 
 use crate::{StageError, limits::THREAD_STACK_BYTES};
 
@@ -11,7 +11,25 @@ use crate::{StageError, limits::THREAD_STACK_BYTES};
 #[derive(Debug)]
 pub struct LargeStack(PhantomData<*const ()>);
 
+thread_local! {
+    static DECLARED: Cell<bool> = const { Cell::new(false) };
+}
+
 impl LargeStack {
+    /// The stack of a thread that may call guests, in bytes.
+    pub const BYTES: usize = THREAD_STACK_BYTES;
+
+    /// Says that the thread at hand was started with a stack of [`BYTES`](Self::BYTES), by somebody who starts threads
+    /// in another way than [`spawn`](Self::spawn).
+    pub fn declare() {
+        DECLARED.set(true);
+    }
+
+    /// The thread at hand, where that was [declared](Self::declare).
+    pub fn here() -> Option<Self> {
+        DECLARED.get().then_some(Self(PhantomData))
+    }
+
     /// Starts a thread that may call guests.
     ///
     /// # Errors

@@ -403,17 +403,17 @@ impl models::HostModel for State {
             return Ok(Err(Failure::InvalidData(message)));
         }
         let asked = self.session.record.then(|| recording::batch(&rows));
-        let predicted = chain.predict(rows);
+        let (_, predicted) = chain.predict(rows);
         self.note(
             "model.predict",
             || json!(asked),
             || match &predicted {
-                Ok((_, predictions)) => recording::batch(predictions),
+                Ok(predictions) => recording::batch(predictions),
                 Err(error) => json!({ "failure": error.to_string() }),
             },
         );
         match predicted {
-            Ok((_, predictions)) => Ok(Ok(predictions.into())),
+            Ok(predictions) => Ok(Ok(predictions.into())),
             Err(StageError::Failed { kind, message }) => Ok(Err(match kind {
                 crate::FailureKind::InvalidParameter => Failure::InvalidParameter(message),
                 crate::FailureKind::InvalidData => Failure::InvalidData(message),

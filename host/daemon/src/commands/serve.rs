@@ -3,7 +3,10 @@
 use std::{sync::Arc, time::Duration};
 
 use serde_json::json;
-use stagewright::store::{REPOSITORIES, StoreError};
+use stagewright::{
+    runtime::LargeStack,
+    store::{REPOSITORIES, StoreError},
+};
 use tokio::{
     signal::unix::{Signal, SignalKind, signal},
     sync::watch,
@@ -45,8 +48,10 @@ pub(crate) fn serve(context: &Context, options: &ServeOptions) -> Result<(), Fai
     let holder = Holder::new(project, &context.surroundings);
     let log = serve::start_log(Arc::clone(&context.surroundings.clock)).map_err(cannot)?;
     let threads = context.surroundings.cores.max(2);
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(threads).enable_all().build();
-    let runtime = runtime.map_err(cannot)?;
+    let mut runtime = tokio::runtime::Builder::new_multi_thread();
+    // Quick models answer on these threads.
+    runtime.worker_threads(threads).thread_stack_size(LargeStack::BYTES).on_thread_start(LargeStack::declare);
+    let runtime = runtime.enable_all().build().map_err(cannot)?;
     let served = runtime.block_on(run(context, holder, options));
     // Commands that did not end in time are left to the end of this process: nothing acknowledged is lost.
     runtime.shutdown_background();

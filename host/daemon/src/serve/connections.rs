@@ -111,8 +111,9 @@ where
     let patience = server.settings.patience;
     let mut http = http1::Builder::new();
     http.timer(TokioTimer::new()).header_read_timeout(patience).max_buf_size(MOST_BUFFERED).max_headers(MOST_HEADERS);
-    // A client may say that it sends nothing more and still wait for its answer.
-    http.half_close(true);
+    // A client may say that it sends nothing more and still wait for its answer. Most answers are so short that copying
+    // them behind their header is cheaper than writing two pieces.
+    http.half_close(true).writev(false);
     let io = TokioIo::new(Patient::new(io, patience));
     let mut connection = http.serve_connection(io, Answering(Arc::clone(server)));
     let mut stopping = false;

@@ -1,9 +1,6 @@
 //! The ids of a request: its own, and its place in a W3C trace.
 
-use std::{
-    fmt::Write,
-    sync::atomic::{AtomicU64, Ordering::Relaxed},
-};
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use hyper::header::{HeaderMap, HeaderName, HeaderValue};
 
@@ -28,6 +25,20 @@ impl Ids {
         mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
         (mixed ^ (mixed >> 31)).max(1)
     }
+
+    /// Writes the next one as sixteen digits.
+    fn write(&self, text: &mut String) {
+        let number = self.next();
+        let digits = (0..16).rev().map(|place| number >> (4 * place) & 15);
+        text.extend(digits.filter_map(|digit| char::from_digit(digit as u32, 16)));
+    }
+
+    /// The next two as thirty-two digits.
+    fn long(&self) -> String {
+        let mut text = String::with_capacity(32);
+        (0..2).for_each(|_| self.write(&mut text));
+        text
+    }
 }
 
 /// Who a request is.
@@ -41,16 +52,18 @@ pub(super) struct Trace {
 impl Trace {
     pub(super) fn of(headers: &HeaderMap, ids: &Ids) -> Self {
         let given = headers.get(REQUEST_ID).and_then(|id| id.to_str().ok()).filter(|id| is_plain(id));
-        let request = given.map_or_else(|| format!("{:016x}{:016x}", ids.next(), ids.next()), str::to_owned);
+        let request = given.map_or_else(|| ids.long(), str::to_owned);
+        let given = headers.get(TRACEPARENT).and_then(|parent| parent.to_str().ok()).and_then(taken_over);
         let mut parent = String::with_capacity(55);
-        match headers.get(TRACEPARENT).and_then(|parent| parent.to_str().ok()).and_then(taken_over) {
-            Some((trace, flags)) => {
-                let _ = write!(parent, "00-{trace}-{:016x}-{flags}", ids.next());
-            }
-            None => {
-                let _ = write!(parent, "00-{:016x}{:016x}-{:016x}-00", ids.next(), ids.next(), ids.next());
-            }
+        parent.push_str("00-");
+        match given {
+            Some((trace, _)) => parent.push_str(trace),
+            None => (0..2).for_each(|_| ids.write(&mut parent)),
         }
+        parent.push('-');
+        ids.write(&mut parent);
+        parent.push('-');
+        parent.push_str(given.map_or("00", |(_, flags)| flags));
         Self { request, parent }
     }
 

@@ -75,8 +75,7 @@ impl Server {
         trace: &Trace,
         asked: &mut Asked,
     ) -> Result<Timed, Refusal> {
-        let version = variant.model.version();
-        asked.model = Some(version.to_string());
+        asked.model = Some(Arc::clone(&variant.model));
         let (sender, receiver) = oneshot::channel();
         let began = Instant::now();
         let deadline = began + self.settings.timeout;
@@ -86,7 +85,13 @@ impl Server {
             // Whoever waited may have given up.
             let _ = sender.send(answer);
         });
-        variant.model.ask(Question { rows, deadline, reply });
+        if variant.model.ask_in_between(Question { rows, deadline, reply }) {
+            // Whatever else has arrived is read first, so that it is answered by the same call.
+            tokio::task::yield_now().await;
+            if receiver.is_empty() {
+                variant.model.answer();
+            }
+        }
         let answer = match tokio::time::timeout_at(deadline.into(), receiver).await {
             Ok(Ok(answer)) => answer,
             // The thread that should have answered panicked.
@@ -147,7 +152,7 @@ impl Server {
         answer: Timed,
         trace: &Trace,
     ) {
-        if let Ok(model) = HeaderValue::from_str(&variant.model.version().to_string()) {
+        if let Ok(model) = HeaderValue::from_str(variant.model.label()) {
             response.headers_mut().insert(MODEL, model);
         }
         self.sink.take(Prediction {

@@ -133,25 +133,26 @@ impl Answer {
     }
 }
 
-/// Answers of one layout as batches, in order.
-pub(crate) fn batches(answers: Vec<Answer>) -> Result<Vec<Batch>, TableError> {
+/// Small batches of one layout as a few larger ones, in order.
+pub(crate) fn joined(layout: &Layout, small: Vec<Batch>) -> Vec<Batch> {
     let mut batches = Vec::new();
     let (mut group, mut bytes) = (Vec::new(), 0);
-    for answer in answers {
-        bytes += answer.bytes();
-        group.push(answer);
+    for batch in small {
+        bytes += batch.bytes();
+        group.push(batch);
         if bytes >= BATCH_BYTES {
-            batches.push(batch(std::mem::take(&mut group))?);
+            batches.push(Batch::concat(&layout.schema, &std::mem::take(&mut group)));
             bytes = 0;
         }
     }
     if !group.is_empty() {
-        batches.push(batch(group)?);
+        batches.push(Batch::concat(&layout.schema, &group));
     }
-    Ok(batches)
+    batches
 }
 
-fn batch(answers: Vec<Answer>) -> Result<Batch, TableError> {
+/// Answers of one layout as a batch, in order.
+pub(crate) fn batch(answers: Vec<Answer>) -> Result<Batch, TableError> {
     let Some(source) = answers.first().map(|answer| Arc::clone(&answer.source)) else { return Ok(Batch::default()) };
     let rows: u32 = answers.iter().map(|answer| answer.rows.rows).sum();
     let each = || answers.iter().flat_map(|answer| (0..answer.rows.rows).map(move |row| (answer, row)));

@@ -179,7 +179,7 @@ fn many_small_flushes_make_few_parts_and_no_versions() {
     let scene = Scene::new("");
     let log = Log::open(&scene.project, &log_name(&name("production"), &name("m")).unwrap()).unwrap();
     for number in 0..600 {
-        let batches = layout::batches(vec![scene.answer(&number.to_string(), &[number])]).unwrap();
+        let batches = vec![layout::batch(vec![scene.answer(&number.to_string(), &[number])]).unwrap()];
         log.append(&scene.source.layout, &batches, (1, 1), 0).unwrap();
     }
     let parts = log.parts().unwrap();

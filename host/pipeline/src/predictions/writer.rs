@@ -11,10 +11,10 @@ use std::{
 };
 
 use serde::Serialize;
-use stagewright_core::{Digest, Name};
+use stagewright_core::{Batch, Digest, Name};
 
 use super::{
-    layout::{Answer, ID, batches},
+    layout::{Answer, ID, Source, batch, joined},
     storage::{Ids, Log},
 };
 use crate::{
@@ -40,9 +40,24 @@ pub struct Kept {
     pub waiting: u64,
 }
 
+/// So many answers are put into columns at once, by whoever hands over the last of them: one by one they would take ten
+/// times the memory, which costs more than what is done with it.
+const PACKED: usize = 64;
+
+/// Answers of one layout.
+struct Pack {
+    source: Arc<Source>,
+    rows: Batch,
+    /// The hashes of the request ids.
+    ids: Vec<u64>,
+    /// The first and the last time, in milliseconds since 1970.
+    times_ms: (u64, u64),
+}
+
 #[derive(Default)]
 struct Queue {
     answers: Vec<Answer>,
+    packs: Vec<Pack>,
     bytes: usize,
     /// Dropped since the last flush, by log.
     dropped: BTreeMap<Name, u64>,
@@ -99,9 +114,12 @@ impl Keeper {
             self.shared.dropped.fetch_add(1, Ordering::Relaxed);
             return;
         }
-        let (first, full) = (queue.answers.is_empty(), queue.bytes + bytes >= FLUSH_BYTES);
+        let (first, full) = (queue.bytes == 0, queue.bytes + bytes >= FLUSH_BYTES);
         queue.bytes += bytes;
         queue.answers.push(answer);
+        if queue.answers.len() >= PACKED {
+            self.shared.pack(&mut queue);
+        }
         drop(queue);
         if first || full {
             self.shared.wake.notify_one();
@@ -121,7 +139,7 @@ impl Keeper {
 
     /// How the log keeps up.
     pub fn kept(&self) -> Kept {
-        let waiting = lock(&self.shared.queue).answers.len() as u64;
+        let waiting = lock(&self.shared.queue).waiting();
         let (logged, dropped) = (&self.shared.logged, &self.shared.dropped);
         Kept { logged: logged.load(Ordering::Relaxed), dropped: dropped.load(Ordering::Relaxed), waiting }
     }
@@ -175,12 +193,40 @@ impl Drop for Stopped<'_> {
     }
 }
 
+impl Queue {
+    fn waiting(&self) -> u64 {
+        (self.answers.len() + self.packs.iter().map(|pack| pack.ids.len()).sum::<usize>()) as u64
+    }
+}
+
 impl Shared {
+    /// Puts the answers that wait into columns.
+    fn pack(&self, queue: &mut Queue) {
+        let mut groups: BTreeMap<(Name, Digest), Vec<Answer>> = BTreeMap::new();
+        for answer in std::mem::take(&mut queue.answers) {
+            groups.entry((answer.source.log.clone(), answer.source.layout_digest)).or_default().push(answer);
+        }
+        for ((log, _), group) in groups {
+            let Some(source) = group.first().map(|answer| Arc::clone(&answer.source)) else { continue };
+            let times = group.iter().map(|answer| answer.at_ms);
+            let times_ms = (times.clone().min().unwrap_or(0), times.max().unwrap_or(0));
+            let ids: Vec<u64> = group.iter().map(|answer| Ids::hash(&answer.request_id)).collect();
+            match batch(group) {
+                Ok(rows) => queue.packs.push(Pack { source, rows, ids, times_ms }),
+                Err(error) => {
+                    tracing::error!("{} predictions of {log} could not be kept: {error}", ids.len());
+                    *queue.dropped.entry(log).or_default() += ids.len() as u64;
+                    self.dropped.fetch_add(ids.len() as u64, Ordering::Relaxed);
+                }
+            }
+        }
+    }
+
     fn keep(&self, project: &Project) {
         let _stopped = Stopped(self);
         loop {
-            let (answers, dropped, asked, stopping) = self.wait();
-            self.write(project, answers, dropped);
+            let (packs, dropped, asked, stopping) = self.wait();
+            self.write(project, packs, dropped);
             lock(&self.queue).done = asked;
             self.flushed.notify_all();
             if stopping {
@@ -190,24 +236,25 @@ impl Shared {
     }
 
     /// Waits until there is something to do: for the first answer, then a little for more.
-    fn wait(&self) -> (Vec<Answer>, BTreeMap<Name, u64>, u64, bool) {
+    fn wait(&self) -> (Vec<Pack>, BTreeMap<Name, u64>, u64, bool) {
         let urgent = |queue: &Queue| queue.stopping || queue.asked > queue.done || queue.bytes >= FLUSH_BYTES;
         let queue = lock(&self.queue);
-        let idle = |queue: &mut Queue| queue.answers.is_empty() && !urgent(queue);
+        let idle = |queue: &mut Queue| queue.bytes == 0 && !urgent(queue);
         let queue = self.wake.wait_while(queue, idle).unwrap_or_else(PoisonError::into_inner);
         let waited = self.wake.wait_timeout_while(queue, DELAY, |queue| !urgent(queue));
         let (mut queue, _) = waited.unwrap_or_else(PoisonError::into_inner);
+        self.pack(&mut queue);
         queue.bytes = 0;
-        (std::mem::take(&mut queue.answers), std::mem::take(&mut queue.dropped), queue.asked, queue.stopping)
+        (std::mem::take(&mut queue.packs), std::mem::take(&mut queue.dropped), queue.asked, queue.stopping)
     }
 
-    fn write(&self, project: &Project, answers: Vec<Answer>, mut dropped: BTreeMap<Name, u64>) {
-        let mut groups: BTreeMap<(Name, Digest), Vec<Answer>> = BTreeMap::new();
-        for answer in answers {
-            groups.entry((answer.source.log.clone(), answer.source.layout_digest)).or_default().push(answer);
+    fn write(&self, project: &Project, packs: Vec<Pack>, mut dropped: BTreeMap<Name, u64>) {
+        let mut groups: BTreeMap<(Name, Digest), Vec<Pack>> = BTreeMap::new();
+        for pack in packs {
+            groups.entry((pack.source.log.clone(), pack.source.layout_digest)).or_default().push(pack);
         }
         for ((name, _), group) in groups {
-            let count = group.len() as u64;
+            let count = group.iter().map(|pack| pack.ids.len() as u64).sum::<u64>();
             let lost = dropped.remove(&name).unwrap_or(0);
             match self.write_group(project, &name, group, lost) {
                 Ok(()) => self.logged.fetch_add(count, Ordering::Relaxed),
@@ -225,18 +272,18 @@ impl Shared {
         }
     }
 
-    fn write_group(&self, project: &Project, name: &Name, group: Vec<Answer>, dropped: u64) -> Result<()> {
-        let Some(source) = group.first().map(|answer| Arc::clone(&answer.source)) else { return Ok(()) };
-        let times = group.iter().map(|answer| answer.at_ms);
-        let times_ms = (times.clone().min().unwrap_or(0), times.max().unwrap_or(0));
-        let ids: Vec<u64> = group.iter().map(|answer| Ids::hash(&answer.request_id)).collect();
+    fn write_group(&self, project: &Project, name: &Name, group: Vec<Pack>, dropped: u64) -> Result<()> {
+        let Some(source) = group.first().map(|pack| Arc::clone(&pack.source)) else { return Ok(()) };
+        let times = group.iter().map(|pack| pack.times_ms);
+        let times_ms = times.reduce(|all, one| (all.0.min(one.0), all.1.max(one.1))).unwrap_or_default();
+        let ids: Vec<u64> = group.iter().flat_map(|pack| pack.ids.iter().copied()).collect();
         let log = Log::open(project, name)?;
         let known = lock(&self.open).contains_key(name);
         if !known {
             let open = open_ids(&log)?;
             lock(&self.open).insert(name.clone(), open);
         }
-        let batches = batches(group).map_err(|error| Error::Invalid(format!("predictions of {name}: {error}")))?;
+        let batches = joined(&source.layout, group.into_iter().map(|pack| pack.rows).collect());
         let sealed = log.append(&source.layout, &batches, times_ms, dropped)?;
         let mut open = lock(&self.open);
         let open = open.entry(name.clone()).or_default();

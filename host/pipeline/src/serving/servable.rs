@@ -13,13 +13,14 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 use stagewright_core::{Digest, Name, Schema, canonical, record::StageResult, stage::Profile};
-use stagewright_runtime::{LargeStack, Limits, ServedModel, StageError, spec};
+use stagewright_runtime::{LargeStack, Limits, Served, ServedModel, StageError, spec};
 use stagewright_store::{ArtifactKind, Version};
 
 use super::{
     alarm::Alarms,
+    pace::Pace,
     queue::{Question, Queue, Unanswered},
-    worker::work,
+    worker::{work, work_in_between},
 };
 use crate::{
     error::{Error, Result},
@@ -65,6 +66,7 @@ pub struct Counters {
 
 /// A loaded model that answers. Dropping it lets its threads answer what waits, and end.
 pub struct Servable {
+    label: String,
     form: Form,
     renderer: Renderer,
     shared: Arc<Shared>,
@@ -75,7 +77,9 @@ pub struct Servable {
 pub(super) struct Shared {
     pub(super) version: ModelVersion,
     pub(super) model: ServedModel,
-    pub(super) queue: Queue,
+    /// Questions, and the instances that nobody uses; none in place of one that crashed and could not be made again.
+    pub(super) queue: Queue<Option<Served>>,
+    pub(super) pace: Pace,
     pub(super) timeout: Duration,
     /// The most rows that are answered together.
     pub(super) together: AtomicUsize,
@@ -141,11 +145,13 @@ impl Servable {
             };
             let columns = (instance.input().clone(), instance.output().clone());
             let (queue, together, counters) = (Queue::new(queue), AtomicUsize::new(batch), Counters::default());
-            let shared = Shared { version: of, model, queue, timeout, together, counters, alarms, columns };
+            queue.add(Some(instance));
+            let pace = Pace::default();
+            let shared = Shared { version: of, model, queue, pace, timeout, together, counters, alarms, columns };
             let shared = Arc::new(shared);
             if sender.send(Ok(Arc::clone(&shared))).is_ok() {
                 drop(sender);
-                work(&shared, Some(instance), stack);
+                work(&shared, stack);
             }
         });
         let no_thread = |source| Error::Io { action: "cannot start a thread for", path: version.to_string(), source };
@@ -157,19 +163,24 @@ impl Servable {
         for _ in 1..settings.instances.unwrap_or_else(|| project.width()) {
             let of = Arc::clone(&shared);
             let thread = LargeStack::spawn(&name, move |stack| {
-                let instance = of.model.instance(stack).ok();
-                work(&of, instance, stack);
+                of.queue.add(of.model.instance(stack).ok());
+                work(&of, stack);
             });
             threads.push(thread.map_err(no_thread)?);
         }
         let form = Form::new(shared.input(), shared.model.trained_on(), settings.rows);
         let renderer = Renderer::new(shared.output());
-        Ok(Arc::new(Self { form, renderer, shared, threads: Mutex::new(threads) }))
+        Ok(Arc::new(Self { label: name, form, renderer, shared, threads: Mutex::new(threads) }))
     }
 
     /// Which model it is.
     pub fn version(&self) -> &ModelVersion {
         &self.shared.version
+    }
+
+    /// Which model it is, as `name@number`.
+    pub fn label(&self) -> &str {
+        &self.label
     }
 
     /// The columns that a request must bring.
@@ -204,7 +215,29 @@ impl Servable {
 
     /// Asks. The question's reply is called on a thread of the model, or here where it cannot wait.
     pub fn ask(&self, question: Question) {
-        if let Err((question, why)) = self.shared.queue.push(question) {
+        self.push(question, true);
+    }
+
+    /// The same by somebody on a thread with other things to do. Where true is returned, the model answers so quickly
+    /// that waking a thread of it would cost more: the caller calls [`answer`](Self::answer) soon, best after others have
+    /// asked too, because they are answered together. Only on threads that are known to have a [`LargeStack`].
+    pub fn ask_in_between(&self, question: Question) -> bool {
+        let quick = LargeStack::here().is_some() && self.shared.pace.is_quick(question.rows.rows);
+        self.push(question, !quick);
+        quick
+    }
+
+    /// Answers what waits, on the caller's thread, for a few milliseconds at most. Threads of the model do what is then
+    /// left, and what is not as quick as it seemed.
+    pub fn answer(&self) {
+        match LargeStack::here() {
+            Some(stack) => work_in_between(&self.shared, &stack),
+            None => self.shared.queue.wake(),
+        }
+    }
+
+    fn push(&self, question: Question, wake: bool) {
+        if let Err((question, why)) = self.shared.queue.push(question, wake) {
             self.shared.counters.unanswered.fetch_add(1, Relaxed);
             (question.reply)(Err::<_, Unanswered>(why));
         }

@@ -29,7 +29,7 @@ fn serve<T: Send + 'static>(
     let loaded = ServedModel::load(pool(), model.clone(), Profile::default(), &limits, Arc::new(())).unwrap();
     let thread = LargeStack::spawn("story", move |stack| {
         let mut served = loaded.instance(stack).unwrap();
-        let ask = |served: &mut Served, rows| served.predict(rows, limits.time, stack).map(|(_, answers)| answers);
+        let ask = |served: &mut Served, rows| served.predict(rows, limits.time, stack).1;
         act(&mut served, &ask)
     });
     thread.unwrap().join().unwrap()

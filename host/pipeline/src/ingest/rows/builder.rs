@@ -25,7 +25,13 @@ struct Growing {
     /// Made when the first gap appears.
     validity: Option<Bits>,
     offsets: Vec<u8>,
-    words: Vec<String>,
+    /// Apart, because most columns have none, and every request makes one of these for each column.
+    words: Option<Box<Words>>,
+}
+
+#[derive(Debug, Default)]
+struct Words {
+    list: Vec<String>,
     /// Made when there are more than a few words.
     codes: HashMap<String, u32>,
 }
@@ -253,20 +259,7 @@ impl Growing {
     }
 
     fn word(&mut self, word: &str) {
-        let known = match self.words.len() {
-            0..=FEW_WORDS => self.words.iter().position(|known| known == word).map(|code| code as u32),
-            _ => self.codes.get(word).copied(),
-        };
-        let code = known.unwrap_or_else(|| {
-            self.words.push(word.to_owned());
-            if self.words.len() == FEW_WORDS + 1 {
-                let words = self.words.iter().enumerate();
-                self.codes = words.map(|(code, word)| (word.clone(), code as u32)).collect();
-            } else if self.words.len() > FEW_WORDS {
-                self.codes.insert(word.to_owned(), self.words.len() as u32 - 1);
-            }
-            self.words.len() as u32 - 1
-        });
+        let code = self.words.get_or_insert_default().code(word);
         self.values.extend_from_slice(&code.to_le_bytes());
     }
 
@@ -278,8 +271,31 @@ impl Growing {
                 let offsets = if self.offsets.is_empty() { vec![0; 4] } else { self.offsets };
                 Column { values: self.values, validity, offsets: Some(offsets), words: None }
             }
-            ColumnType::Category => Column { values: self.values, validity, offsets: None, words: Some(self.words) },
+            ColumnType::Category => {
+                let words = self.words.map(|words| words.list).unwrap_or_default();
+                Column { values: self.values, validity, offsets: None, words: Some(words) }
+            }
             _ => Column { values: self.values, validity, ..Column::default() },
         }
+    }
+}
+
+impl Words {
+    /// The code of a word, which is new where it is not known.
+    fn code(&mut self, word: &str) -> u32 {
+        let known = match self.list.len() {
+            0..=FEW_WORDS => self.list.iter().position(|known| known == word).map(|code| code as u32),
+            _ => self.codes.get(word).copied(),
+        };
+        known.unwrap_or_else(|| {
+            self.list.push(word.to_owned());
+            let code = self.list.len() as u32 - 1;
+            if self.list.len() == FEW_WORDS + 1 {
+                self.codes = self.list.iter().cloned().zip(0..).collect();
+            } else if self.list.len() > FEW_WORDS {
+                self.codes.insert(word.to_owned(), code);
+            }
+            code
+        })
     }
 }
