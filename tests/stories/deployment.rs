@@ -123,23 +123,48 @@ fn no_request_is_dropped_while_models_are_deployed_and_rolled_back_under_load() 
 }
 
 #[test]
-fn a_canary_that_traps_is_called_off_by_itself() {
+fn a_canary_that_traps_is_called_off_by_itself_and_nobody_who_asks_notices() {
     let lab = echoes(&[BROKEN]);
     lab.ok(&["deploy", "echo@1", "--to", "production"]);
     let serving = serve(&lab);
     lab.ok(&["deploy", "echo@2", "--to", "production", "--canary", "50%"]);
-    let answers: Vec<u16> = (0..400).map(|number| predict(&serving, &format!("canary-{number}"), 2.0).status).collect();
-    let failed = answers.iter().filter(|status| **status == 500).count();
-    assert_eq!(failed, 20, "as many as it takes to be sure, and no more");
-    assert!(answers.ends_with(&[200; 100]));
+    for number in 0..400 {
+        let got = predict(&serving, &format!("canary-{number}"), 2.0);
+        assert_eq!((got.status, got.text().as_str(), model(&got)), (200, r#"{"score":2.0}"#, "echo@1"));
+    }
+    // As many failures as it takes to be sure, and no more.
     until("the ledger knows", || {
         let history = lab.json(&["deployments", "history"]);
         history[0]["action"] == "abort" && history[0]["figures"][1]["errors"] == 20
     });
     let status = lab.json(&["deployments", "status"]);
     assert_eq!((&status[0]["plan"]["champion"]["number"], &status[0]["plan"]["trial"]), (&json!(1), &Value::Null));
-    drop(serving);
+    // The canary's failures are kept beside the answers that were given in its place.
+    until("all of it is logged", || lab.json(&["predictions", "list"])[0]["rows"] == 420);
+    let (_, log) = serving.stop();
+    assert!(log.contains("alarm: a model failed while it answered"), "{log}");
     lab.ok(&["audit", "verify"]);
+}
+
+#[test]
+fn a_canary_that_loops_leaves_time_for_the_present_model_to_answer() {
+    let lab = echoes(&["(loop $again (br $again))"]);
+    let settings = std::fs::read_to_string(lab.file("stagewright.toml")).unwrap();
+    lab.write("stagewright.toml", settings + "\n[serve]\ntimeout = \"4s\"\n");
+    lab.ok(&["deploy", "echo@1", "--to", "production"]);
+    let serving = serve(&lab);
+    lab.ok(&["deploy", "echo@2", "--to", "production", "--canary", "50%"]);
+    // Which requests meet the canary is a matter of their ids; of these four some do.
+    for number in 0..4 {
+        let got = predict(&serving, &format!("looped-{number}"), 2.0);
+        assert_eq!((got.status, model(&got)), (200, "echo@1"), "{}", got.text());
+    }
+    // Whoever names the version wants its own answer.
+    let asked = serving.post(
+        "/v2/models/echo/versions/2/infer",
+        r#"{"inputs":[{"name":"x","shape":[1],"datatype":"FP64","data":[1.5]}]}"#,
+    );
+    assert!([500, 504].contains(&asked.status), "{}", asked.text());
 }
 
 #[test]

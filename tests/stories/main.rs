@@ -15,6 +15,7 @@ mod hostile;
 mod interruption;
 mod lifecycle;
 mod polyglot;
+mod production;
 mod program;
 mod refusals;
 mod repositories;

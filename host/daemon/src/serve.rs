@@ -34,6 +34,7 @@ use hyper::{
 use serde_json::json;
 use stagewright::{
     Clock,
+    deploy::Role,
     file::{RequestLog, Serve},
     serving::{PredictionSink, Route, Router, Servable, Variant},
 };
@@ -231,6 +232,9 @@ impl Server {
             None => route.choose(key),
             Some(version) => (version.parse().ok().and_then(|number| route.version(number)), None),
         };
+        // Whoever names a version wants to know what that one answers.
+        let on_trial = version.is_none() && variant.is_some_and(|variant| variant.role == Role::Challenger);
+        let present = route.variants.iter().find(|variant| on_trial && variant.role == Role::Champion).cloned();
         let (variant, shadow) = (variant.cloned(), shadow.cloned());
         let Some(variant) = variant else {
             let served: Vec<_> =
@@ -238,7 +242,7 @@ impl Server {
             let message = format!("`{name}` has no such version in service; there is {}", served.join(", "));
             return Err(Refusal::new(StatusCode::NOT_FOUND, message));
         };
-        Ok(Chosen { route, variant, shadow })
+        Ok(Chosen { route, variant, present, shadow })
     }
 
     fn log(&self, method: &Method, asked: &Asked, status: StatusCode, elapsed: Duration, trace: &Trace) {
@@ -286,6 +290,8 @@ struct Chosen {
     route: Arc<Route>,
     /// The one whose answer is given.
     variant: Variant,
+    /// The one that answers where the first is on trial and fails.
+    present: Option<Variant>,
     /// The one that is asked too.
     shadow: Option<Variant>,
 }

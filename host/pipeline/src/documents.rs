@@ -25,7 +25,7 @@ pub use self::{
     decisions::Decisions,
     exported::{Exported, export},
     facts::{Facts, gather},
-    signature::public_key,
+    signature::{has_key, public_key},
     text::Gap,
 };
 use crate::{

@@ -283,7 +283,32 @@ fn whoever_asks_needs_a_token_that_is_good_for_it_where_tokens_are_asked_for() {
     // Through the daemon that is serving: good a moment ago is not good enough.
     let id = predict.split('_').nth(1).expect("a token has an id");
     lab.ok(&["token", "revoke", id]);
-    assert_eq!(ask(&predict).refusal(), none);
+    assert_eq!(ask(&predict).refusal(), "401 this token was revoked; `stagewright token create` makes another");
+    let short = lab.json(&["token", "create", "ada", "--scope", "predict:models", "--expires", "1s"]);
+    let short = short["token"].as_str().expect("a token").to_owned();
+    thread::sleep(Duration::from_millis(1100));
+    assert_eq!(ask(&short).refusal(), "401 this token has expired; `stagewright token create` makes another");
+    assert_eq!(ask(&format!("{short}0")).refusal(), none, "who does not know the secret learns nothing");
     let (_, log) = serving.stop();
     assert!(!log.contains(&predict) && !log.contains("guessed"), "a token is not logged: {log}");
+}
+
+#[test]
+fn where_tokens_are_asked_for_everything_is_refused_until_there_is_one() {
+    let lab = echo("unreachable", "");
+    lab.ok(&["user", "add", "ada", "--role", "admin"]);
+    let serving = Serving::start(&lab, &["echo", "--access", "tokens"]);
+    let none = "401 this needs a token that is good for it";
+    for path in ["/metrics", "/v2/models/echo", "/v2/models/echo/ready"] {
+        assert_eq!(serving.get(path).refusal(), none, "{path}");
+    }
+    for path in ["/predict/echo", "/predict/other", "/feedback/echo", "/v2/models/echo/infer"] {
+        assert_eq!(serving.post(path, r#"{"x":1.5}"#).refusal(), none, "{path}");
+    }
+    let token = lab.json(&["token", "create", "ada", "--scope", "predict:models"])["token"].clone();
+    let bearer = format!("Bearer {}", token.as_str().expect("a token"));
+    let got = serving.ask("POST", "/predict/echo", &[("authorization", &bearer)], br#"{"x":1.5}"#);
+    assert_eq!(got.text(), r#"{"score":1.5}"#);
+    let (_, log) = serving.stop();
+    assert!(log.contains("every request is refused until there is a token"), "{log}");
 }

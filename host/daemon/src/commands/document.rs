@@ -3,7 +3,10 @@
 use std::{fmt::Write, path::Path};
 
 use serde_json::{Value, json};
-use stagewright::documents::{self, Document, Kind, Question};
+use stagewright::{
+    Project,
+    documents::{self, Document, Kind, Question},
+};
 use stagewright_core::VersionRef;
 
 use super::Context;
@@ -16,7 +19,8 @@ use crate::{
 pub(crate) fn document(context: &Context, args: DocumentArgs) -> Result<(), Failure> {
     let question = Question { sex: args.question.sex, race: args.question.race, selected: args.question.selected };
     let wanted: VersionRef = args.model.parse()?;
-    let document = documents::make(&context.read()?, args.kind.into(), &wanted, &question)?;
+    let project = to_sign(context, args.kind.into())?;
+    let document = documents::make(&project, args.kind.into(), &wanted, &question)?;
     let Some(file) = &args.output else {
         return context.print(&as_json(&document), |_| String::from_utf8_lossy(&document.bytes).into_owned());
     };
@@ -49,7 +53,7 @@ fn as_json(document: &Document) -> Value {
 
 pub(crate) fn export(context: &Context, model: &str, directory: &Path) -> Result<(), Failure> {
     let wanted: VersionRef = model.parse()?;
-    let exported = documents::export(&context.read()?, &wanted, &context.path(directory)?)?;
+    let exported = documents::export(&to_sign(context, Kind::ModelSignature)?, &wanted, &context.path(directory)?)?;
     context.print(&exported, |exported| {
         let mut columns = Columns::new(&["file", "bytes", "sha256"]);
         for file in &exported.files {
@@ -71,6 +75,16 @@ pub(crate) fn export(context: &Context, model: &str, directory: &Path) -> Result
 
 pub(crate) fn key(context: &Context, kind: SignedKind) -> Result<(), Failure> {
     let kind = Kind::from(kind);
-    let pem = documents::public_key(&context.read()?, kind)?;
+    let pem = documents::public_key(&to_sign(context, kind)?, kind)?;
     context.print(&json!({ "of": kind, "public_key": pem }), |_| pem.clone())
+}
+
+/// The project, to look at it; where a key is to be made first, to write the audit log, which tells of it.
+fn to_sign(context: &Context, kind: Kind) -> Result<Project, Failure> {
+    let project = context.read()?;
+    if kind != Kind::ModelSignature || documents::has_key(&project) {
+        return Ok(project);
+    }
+    drop(project);
+    context.write()
 }

@@ -80,7 +80,14 @@ impl Access {
         let Some((_, token)) = token.filter(|(kind, _)| kind.eq_ignore_ascii_case("bearer")) else {
             return Err(unauthorized());
         };
-        let principal = self.principal(token.trim()).await?.ok_or_else(unauthorized)?;
+        let id = self.verified(token.trim()).await?.ok_or_else(unauthorized)?;
+        let now_ms = self.project.actor().at_ms;
+        let Some(principal) = looked_up(access::current(&self.project, &id, now_ms))? else {
+            // Whoever knows the secret may know why it is of no use.
+            let why = looked_up(access::lapsed(&self.project, &id, now_ms))?;
+            let hint = "; `stagewright token create` makes another";
+            return Err(Refusal::new(StatusCode::UNAUTHORIZED, format!("{why}{hint}")));
+        };
         if principal.may(scope, MODELS) {
             return Ok(Some(principal));
         }
@@ -90,18 +97,18 @@ impl Access {
         ))
     }
 
-    async fn principal(&self, token: &str) -> Result<Option<Principal>, Refusal> {
+    /// The public part of a token that was once given out.
+    async fn verified(&self, token: &str) -> Result<Option<String>, Refusal> {
         let name = Digest::of(&[self.key.as_slice(), token.as_bytes()].concat());
         let known = self.known.lock().unwrap_or_else(PoisonError::into_inner).get(&name).cloned();
         match known {
-            Some(Some(id)) => looked_up(access::current(&self.project, &id, self.project.actor().at_ms)),
-            Some(None) => Ok(None),
+            Some(id) => Ok(id),
             None => self.verify(token, name).await,
         }
     }
 
     /// Verifies a token that was not seen before: one at a time, because each takes a processor and 19 MiB.
-    async fn verify(&self, token: &str, name: Digest) -> Result<Option<Principal>, Refusal> {
+    async fn verify(&self, token: &str, name: Digest) -> Result<Option<String>, Refusal> {
         let waiting = Waiting(&self.waiting);
         if self.waiting.fetch_add(1, Relaxed) >= VERIFYING {
             return Err(Refusal::new(
@@ -111,22 +118,21 @@ impl Access {
         }
         let turn = self.verifier.acquire().await;
         let (project, text) = (self.project.clone(), token.to_owned());
-        let verified =
-            tokio::task::spawn_blocking(move || access::authenticate(&project, &text, project.actor().at_ms)).await;
+        let verified = tokio::task::spawn_blocking(move || access::verified(&project, &text)).await;
         drop((turn, waiting));
         let verified =
             verified.map_err(|_| Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, "the token could not be verified"))?;
-        let principal = looked_up(verified)?;
+        let id = looked_up(verified)?;
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         if known.len() >= REMEMBERED {
             known.clear();
         }
-        known.insert(name, principal.as_ref().map(|principal| principal.token.clone()));
-        Ok(principal)
+        known.insert(name, id.clone());
+        Ok(id)
     }
 }
 
-fn looked_up(found: stagewright::Result<Option<Principal>>) -> Result<Option<Principal>, Refusal> {
+fn looked_up<T>(found: stagewright::Result<T>) -> Result<T, Refusal> {
     found.map_err(|error| {
         tracing::error!(error = &error as &dyn std::error::Error, "a token could not be looked up");
         Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, "the token could not be looked up")

@@ -92,7 +92,8 @@ impl Server {
         asked: &mut Asked,
     ) -> Result<Response, Refusal> {
         self.access.predictor(request.headers()).await?;
-        let Chosen { route, variant, shadow } = self.find(name, version, route_key(request.headers(), trace))?;
+        let Chosen { route, variant, present, shadow } =
+            self.find(name, version, route_key(request.headers(), trace))?;
         asked.endpoint = Some(Arc::clone(&route.name));
         plain(request.headers())?;
         let header = request.headers().get(HEADER_LENGTH).map(|length| length.to_str().ok()?.parse::<usize>().ok());
@@ -107,18 +108,26 @@ impl Server {
         let infer: Infer<'_> = serde_json::from_slice(text)
             .map_err(|error| Refusal::bad(format!("the body is no inference request: {error}")))?;
         let tensors = tensors(&infer, binary)?;
-        let batch = rows(&tensors, variant.model.form())?;
+        let present = present.and_then(|present| {
+            Some((rows(&tensors, present.model.form()).ok()?, wanted(&infer, &present).ok()?, present))
+        });
+        let batch = rows(&tensors, variant.model.form());
         let beside = shadow.map(|shadow| {
             let batch = rows(&tensors, shadow.model.form()).map_err(|error| error.to_string());
             (shadow, batch)
         });
         drop(tensors);
-        let wanted = wanted(&infer, &variant)?;
+        let mut names = wanted(&infer, &variant)?;
         let id = infer.id.as_deref().map(str::to_owned);
         drop(infer);
         drop(whole);
-        let answer = self.ask(&route, &variant, batch, trace, asked).await?;
-        let mut response = write(&route, &variant, id, &wanted, &answer.answer)?;
+        let digest = variant.model.version().digest;
+        let (present, others) = present.map(|(batch, wanted, present)| ((present, batch), wanted)).unzip();
+        let (variant, answer) = self.ask(&route, (variant, batch), present, trace, asked).await?;
+        if variant.model.version().digest != digest {
+            names = others.unwrap_or_default();
+        }
+        let mut response = write(&route, &variant, id, &names, &answer.answer)?;
         self.answered(&mut response, &route, variant, answer, trace);
         self.beside(&route, beside, trace);
         Ok(response)

@@ -8,7 +8,7 @@ use hyper::{
     header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderValue},
 };
 use stagewright::{
-    ingest::rows::{Form, from_csv, from_json},
+    ingest::rows::{Form, RowsError, from_csv, from_json},
     serving::{Answer, Prediction, Question, Route, Unanswered, Variant},
 };
 use stagewright_core::Batch;
@@ -36,7 +36,7 @@ impl Server {
         asked: &mut Asked,
     ) -> Result<Response, Refusal> {
         self.access.predictor(request.headers()).await?;
-        let Chosen { route, variant, shadow } = self.find(name, None, route_key(request.headers(), trace))?;
+        let Chosen { route, variant, present, shadow } = self.find(name, None, route_key(request.headers(), trace))?;
         asked.endpoint = Some(Arc::clone(&route.name));
         let layout = layout(request.headers())?;
         let body = body::read(request.into_body(), &self.settings, &self.bodies).await?;
@@ -44,13 +44,21 @@ impl Server {
             Layout::Json => from_json(&body.bytes, form).map(|(rows, shape)| (rows, Some(shape))),
             Layout::Csv => from_csv(&body.bytes, form).map(|rows| (rows, None)),
         };
-        let (rows, shape) = parse(variant.model.form())?;
+        let present = present.and_then(|present| Some((parse(present.model.form()).ok()?, present)));
+        let parsed = parse(variant.model.form());
+        // What only the model on trial does not understand is its own failure.
+        let shape = match (&parsed, &present) {
+            (Ok((_, shape)), _) | (_, Some(((_, shape), _))) => *shape,
+            (Err(error), None) => return Err(error.clone().into()),
+        };
+        let first = (variant, parsed.map(|(rows, _)| rows));
+        let present = present.map(|((rows, _), present)| (present, rows));
         let beside = shadow.map(|shadow| {
             let rows = parse(shadow.model.form()).map(|(rows, _)| rows);
             (shadow, rows.map_err(|error| error.to_string()))
         });
         drop(body);
-        let answer = self.ask(&route, &variant, rows, trace, asked).await?;
+        let (variant, answer) = self.ask(&route, first, present, trace, asked).await?;
         let mut response = match shape {
             Some(shape) => {
                 let text = variant.model.renderer().json(&answer.answer.predictions, shape);
@@ -66,19 +74,50 @@ impl Server {
         Ok(response)
     }
 
-    /// Asks a model and waits for its answer. Where the model fails, whoever keeps answers hears of it too.
+    /// Asks the model that was chosen and waits for its answer. Where that is on trial, it has half of the time, and where
+    /// it fails, the present one answers in its place.
     pub(super) async fn ask(
+        &self,
+        route: &Arc<Route>,
+        (variant, rows): (Variant, Result<Batch, RowsError>),
+        present: Option<(Variant, Batch)>,
+        trace: &Trace,
+        asked: &mut Asked,
+    ) -> Result<(Variant, Timed), Refusal> {
+        let began = Instant::now();
+        let deadline = began + self.settings.timeout;
+        let Some((present, same_rows)) = present else {
+            let answer = self.ask_one(route, &variant, rows?, deadline, trace, asked).await?;
+            return Ok((variant, answer));
+        };
+        match rows {
+            Ok(rows) => {
+                let soon = began + self.settings.timeout / 2;
+                match self.ask_one(route, &variant, rows, soon, trace, asked).await {
+                    Ok(answer) => return Ok((variant, answer)),
+                    Err(error) if !is_the_models(&error) => return Err(error.into()),
+                    Err(_) => {}
+                }
+            }
+            Err(problem) => self.failed(route, &variant, Batch::default(), began, problem.to_string(), trace),
+        }
+        let answer = self.ask_one(route, &present, same_rows, deadline, trace, asked).await?;
+        Ok((present, answer))
+    }
+
+    /// Asks a model and waits for its answer. Where the model fails, whoever keeps answers hears of it too.
+    async fn ask_one(
         &self,
         route: &Arc<Route>,
         variant: &Variant,
         rows: Batch,
+        deadline: Instant,
         trace: &Trace,
         asked: &mut Asked,
-    ) -> Result<Timed, Refusal> {
+    ) -> Result<Timed, Unanswered> {
         asked.model = Some(Arc::clone(&variant.model));
         let (sender, receiver) = oneshot::channel();
         let began = Instant::now();
-        let deadline = began + self.settings.timeout;
         // What a model on trial fails at is worth keeping; otherwise the copy is not.
         let copy = route.live.as_ref().filter(|live| live.plan().trial.is_some()).map(|_| rows.clone());
         let reply = Box::new(move |answer| {
@@ -103,19 +142,32 @@ impl Server {
             (Ok(answer), _) => Ok(Timed { answer, latency_us }),
             (Err(error), copy) => {
                 if let Some(rows) = copy.filter(|_| is_the_models(&error)) {
-                    self.sink.take(Prediction {
-                        route: Arc::clone(route),
-                        variant: variant.clone(),
-                        request: trace.request.clone(),
-                        at_ms: self.clock.now_ms(),
-                        latency_us,
-                        rows,
-                        outcome: Err(error.to_string()),
-                    });
+                    self.failed(route, variant, rows, began, error.to_string(), trace);
                 }
-                Err(error.into())
+                Err(error)
             }
         }
+    }
+
+    /// Tells whoever keeps answers that a model failed at rows, which are none where it did not even understand them.
+    fn failed(
+        &self,
+        route: &Arc<Route>,
+        variant: &Variant,
+        rows: Batch,
+        began: Instant,
+        problem: String,
+        trace: &Trace,
+    ) {
+        self.sink.take(Prediction {
+            route: Arc::clone(route),
+            variant: variant.clone(),
+            request: trace.request.clone(),
+            at_ms: self.clock.now_ms(),
+            latency_us: micros(began),
+            rows,
+            outcome: Err(problem),
+        });
     }
 
     /// Asks the model that is asked beside the one that answered. Nobody waits for it.

@@ -70,7 +70,7 @@ pub(crate) async fn start(
     let address = listening.listener.local_addr().map_err(cannot)?;
     let alarms = Arc::new(LedgerAlarms::start(project).map_err(cannot)?);
     let loopback = address.ip().is_loopback();
-    let open = options.access.map_or(loopback, |rule| rule == AccessRule::Open);
+    let open = is_open(options.access, loopback);
     let router = Arc::new(Router::new(load(project, &options.models, &alarms)?));
     let sink: Arc<dyn PredictionSink> = match &options.environment {
         Some(environment) => Deployed::start(project, environment, Arc::clone(&router), Arc::clone(&alarms) as _)?,
@@ -78,12 +78,17 @@ pub(crate) async fn start(
     };
     let access = Access::new(project, open, loopback, random.key);
     if !open && access::list(project)?.is_empty() {
-        tracing::warn!("nobody can ask yet, because there is no token; `stagewright token create` makes one");
+        tracing::warn!("every request is refused until there is a token; `stagewright token create` makes one");
     }
     let settings = project.settings.serve.clone();
     let server = Server::new(Arc::clone(&router), Arc::clone(&sink), access, settings, project.clock(), random.ids);
     let serving = tokio::spawn(listening.serve(Arc::new(server), stop));
     Ok(Http { address, encrypted, router, alarms, sink, serving })
+}
+
+/// Whether whoever connects is answered. Where nobody said, only who is on this machine.
+fn is_open(said: Option<AccessRule>, loopback: bool) -> bool {
+    said.map_or(loopback, |rule| rule == AccessRule::Open)
 }
 
 impl Http {
@@ -120,4 +125,15 @@ fn load(project: &Project, models: &[String], alarms: &Arc<LedgerAlarms>) -> Res
         }
     }
     Ok(routes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn beyond_this_machine_nobody_is_answered_without_a_token_unless_it_was_said() {
+        assert!(is_open(None, true) && !is_open(None, false));
+        assert!(is_open(Some(AccessRule::Open), false) && !is_open(Some(AccessRule::Tokens), true));
+    }
 }

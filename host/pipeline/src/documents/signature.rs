@@ -109,13 +109,24 @@ fn public_pem(key: &SigningKey) -> Result<String> {
         .map_err(|error| Error::Invalid(format!("the public key cannot be written: {error}")))
 }
 
+/// Whether models can be signed as things stand; otherwise signing makes a key first, which takes a project that may be
+/// written.
+pub fn has_key(project: &Project) -> bool {
+    project.root.join(STORE_DIRECTORY).join(KEY).exists()
+}
+
 /// The project's key for models, made where there is none.
 fn key(project: &Project) -> Result<SigningKey> {
     let path = project.root.join(STORE_DIRECTORY).join(KEY);
     match read(&path)? {
         Some(key) => Ok(key),
         None => {
-            make(&path)?;
+            make(&path, |public| {
+                let mut transaction = project.store.ledger()?.begin(&project.actor())?;
+                transaction.audit(json!({ "action": "make-key", "for": "models", "public_key": public }));
+                transaction.commit()?;
+                Ok(())
+            })?;
             // Whoever was first made it, perhaps another process.
             read(&path)?.ok_or_else(|| Error::Invalid(format!("{} was removed while it was made", path.display())))
         }
@@ -142,8 +153,9 @@ fn read(path: &PathBuf) -> Result<Option<SigningKey>> {
     })
 }
 
-/// Makes a key under a name that nobody else has, then gives it its own, unless it is taken already.
-fn make(path: &PathBuf) -> Result<()> {
+/// Makes a key under a name that nobody else has, announces its public half, and then gives it its own name, unless that
+/// is taken already: no key is used that was not announced.
+fn make(path: &PathBuf, announce: impl FnOnce(&str) -> Result<()>) -> Result<()> {
     let failed = |error| Error::io("cannot make the key", path, error);
     let key = SigningKey::generate();
     let pem = key
@@ -151,20 +163,21 @@ fn make(path: &PathBuf) -> Result<()> {
         .map_err(|error| Error::Invalid(format!("the new key cannot be written: {error}")))?;
     let directory = path.parent().unwrap_or(path);
     fs::DirBuilder::new().recursive(true).mode(0o700).create(directory).map_err(failed)?;
-    let mine = path.with_extension(sha256(public_pem(&key)?.as_bytes()));
+    let public = public_pem(&key)?;
+    let mine = path.with_extension(sha256(public.as_bytes()));
     let write = || -> std::io::Result<()> {
         let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&mine)?;
         file.write_all(pem.as_bytes())?;
-        file.sync_all()?;
-        match fs::hard_link(&mine, path) {
-            Err(error) if error.kind() != ErrorKind::AlreadyExists => Err(error),
-            _ => fs::File::open(directory)?.sync_all(),
-        }
+        file.sync_all()
     };
-    let written = write();
+    let name = || match fs::hard_link(&mine, path) {
+        Err(error) if error.kind() != ErrorKind::AlreadyExists => Err(error),
+        _ => fs::File::open(directory)?.sync_all(),
+    };
+    let made = write().map_err(failed).and_then(|()| announce(&public)).and_then(|()| name().map_err(failed));
     // Where even this fails, a key that nobody uses is left over.
     let _ = fs::remove_file(&mine);
-    written.map_err(failed)
+    made
 }
 
 #[cfg(test)]
@@ -187,9 +200,11 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("keys/key.pem");
         assert!(read(&path).unwrap().is_none());
-        make(&path).unwrap();
+        let refused = make(&path, |_| Err(Error::Invalid("the log is full".to_owned())));
+        assert!(refused.is_err() && read(&path).unwrap().is_none(), "no key that was not announced");
+        make(&path, |_| Ok(())).unwrap();
         let first = read(&path).unwrap().unwrap();
-        make(&path).unwrap();
+        make(&path, |_| Ok(())).unwrap();
         assert_eq!(read(&path).unwrap().unwrap(), first, "a second maker leaves the first one's key");
         assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
         assert_eq!(fs::read_dir(folder.path().join("keys")).unwrap().count(), 1);

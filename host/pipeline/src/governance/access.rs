@@ -266,6 +266,17 @@ fn put(project: &Project, token: &Token, signed: &Signed) -> Result<()> {
 /// # Errors
 /// The ledger cannot be read.
 pub fn authenticate(project: &Project, text: &str, now_ms: u64) -> Result<Option<Principal>> {
+    match verified(project, text)? {
+        Some(id) => current(project, &id, now_ms),
+        None => Ok(None),
+    }
+}
+
+/// The public part of a token that was once given out, good or not; none for anything else. Takes as long in each case.
+///
+/// # Errors
+/// The ledger cannot be read.
+pub fn verified(project: &Project, text: &str) -> Result<Option<String>> {
     let parts = text.strip_prefix(PREFIX).and_then(|rest| rest.split_once('_'));
     let token = match parts {
         // Keys of any length may be asked for; ids have 16 digits.
@@ -276,19 +287,29 @@ pub fn authenticate(project: &Project, text: &str, now_ms: u64) -> Result<Option
     let hash = token.as_ref().and_then(|token| token.hash.as_deref()).unwrap_or(NOBODY);
     let verified =
         PasswordHash::new(hash).is_ok_and(|hash| Argon2::default().verify_password(secret.as_bytes(), &hash).is_ok());
-    if verified { still_good(project, token, now_ms) } else { Ok(None) }
+    Ok(token.filter(|_| verified).map(|token| token.id))
 }
 
-/// What a token that was [verified](authenticate) before allows at this time, by its public part. None once it has
-/// expired, was revoked, or lost its user.
+/// Why a token that was [verified] is no longer good, for whoever has it.
+///
+/// # Errors
+/// The ledger cannot be read.
+pub fn lapsed(project: &Project, id: &str, now_ms: u64) -> Result<&'static str> {
+    Ok(match find(project, id)? {
+        None => "this token is not kept any more",
+        Some(token) if token.revoked_ms.is_some() => "this token was revoked",
+        Some(token) if now_ms >= token.expires_ms => "this token has expired",
+        Some(_) => "the user of this token was removed",
+    })
+}
+
+/// What a token that was [verified] before allows at this time, by its public part. None once it has expired, was
+/// revoked, or lost its user.
 ///
 /// # Errors
 /// The ledger cannot be read.
 pub fn current(project: &Project, id: &str, now_ms: u64) -> Result<Option<Principal>> {
-    still_good(project, find(project, id)?, now_ms)
-}
-
-fn still_good(project: &Project, token: Option<Token>, now_ms: u64) -> Result<Option<Principal>> {
+    let token = find(project, id)?;
     let Some(token) = token.filter(|token| token.revoked_ms.is_none() && now_ms < token.expires_ms) else {
         return Ok(None);
     };
