@@ -119,6 +119,9 @@ pub trait Follower: Send + Sync {
 
     /// Serves by a deployment from now on; its models are ready.
     fn switch(&self, deployment: &Deployment);
+
+    /// Makes durable what was answered so far.
+    fn settle(&self);
 }
 
 /// Whoever serves in this process, and the order in which changes are made.
@@ -136,6 +139,11 @@ impl Followers {
         let _changing = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
         self.list().push(Arc::downgrade(follower));
         begin()
+    }
+
+    /// Has what was answered in this process so far made durable, for whoever reads the logs next.
+    pub fn settle(&self) {
+        self.living().iter().for_each(|follower| follower.settle());
     }
 
     fn list(&self) -> MutexGuard<'_, Vec<Weak<dyn Follower>>> {

@@ -83,6 +83,7 @@ pub struct Listed {
 /// # Errors
 /// They cannot be read.
 pub fn list(project: &Project) -> Result<Vec<Listed>> {
+    project.followers.settle();
     let mut listed = Vec::new();
     for deployment in deploy::status(project, None)? {
         let deploy::Plan { environment, endpoint, .. } = deployment.plan;
@@ -103,6 +104,7 @@ pub fn list(project: &Project) -> Result<Vec<Listed>> {
 /// # Errors
 /// The log cannot be written.
 pub fn seal(project: &Project, environment: &Name, endpoint: &Name) -> Result<Vec<Version>> {
+    project.followers.settle();
     let mut versions = Log::open(project, &log_name(environment, endpoint)?)?.seal()?;
     versions.extend(Log::open(project, &feedback_name(environment, endpoint)?)?.seal()?);
     Ok(versions)

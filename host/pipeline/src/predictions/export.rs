@@ -93,6 +93,7 @@ pub fn to_table(
 
 /// The wanted rows. Where models differ in their columns, those of the latest answer decide.
 fn rows(project: &Project, environment: &Name, endpoint: &Name, choice: &Choice) -> Result<Rows> {
+    project.followers.settle();
     let labels = choice.label.as_ref().map(|_| feedback::labels(project, environment, endpoint)).transpose()?;
     let mut by_layout: Vec<(Layout, Vec<Batch>)> = Vec::new();
     Log::open(project, &log_name(environment, endpoint)?)?.each(&|_| true, &mut |layout, batch| {

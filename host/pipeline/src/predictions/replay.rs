@@ -57,6 +57,7 @@ pub struct Entry {
 /// # Errors
 /// The log does not know the request, or cannot be read.
 pub fn find(project: &Project, request_id: &str, endpoint: Option<&Name>) -> Result<Vec<Entry>> {
+    project.followers.settle();
     let mut entries: Vec<Entry> = Vec::new();
     let hash = Ids::hash(request_id);
     for deployment in deploy::status(project, None)? {

@@ -49,6 +49,8 @@ impl Follower for Nobody {
     }
 
     fn switch(&self, _: &Deployment) {}
+
+    fn settle(&self) {}
 }
 
 struct Scene {

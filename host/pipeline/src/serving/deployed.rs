@@ -171,6 +171,10 @@ impl Follower for Deployed {
         }
         self.forget();
     }
+
+    fn settle(&self) {
+        self.keeper.flush();
+    }
 }
 
 impl PredictionSink for Deployed {
