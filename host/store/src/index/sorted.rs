@@ -352,6 +352,33 @@ mod tests {
         }
     }
 
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+        #[test]
+        fn a_file_of_rows_reads_back_what_was_written(written in rows(), frames in any::<u64>(), chain in any::<[u8; 32]>()) {
+            let folder = tempfile::tempdir().unwrap();
+            let files = Files::open(folder.path(), None).unwrap();
+            let mut writer = Writer::create(&files, "rows.new").unwrap();
+            let expected: Rows = written.into_iter().filter_map(|(key, value)| Some((key, value?))).collect();
+            expected.iter().for_each(|(key, value)| writer.add(key, value).unwrap());
+            let position = Position { frames, chain: Digest::from_bytes(chain) };
+            writer.publish(&files, "rows.new", position).unwrap();
+            let sorted = Sorted::open(&files, "data").unwrap();
+            prop_assert_eq!(sorted.position(), position);
+            prop_assert_eq!(sorted.range(&[], Bound::Unbounded, usize::MAX, false).unwrap(), expected);
+        }
+    }
+
+    #[test]
+    fn a_file_that_was_written_once_is_read_for_good() {
+        let folder = tempfile::tempdir().unwrap();
+        let golden = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/rows-1.swr");
+        std::fs::copy(golden, folder.path().join(ROWS)).unwrap();
+        let sorted = Sorted::open(&Files::open(folder.path(), None).unwrap(), "data").unwrap();
+        let rows = sorted.range(&[], Bound::Unbounded, usize::MAX, false).unwrap();
+        assert_eq!((sorted.position().frames, rows.len()), (3, 181));
+    }
+
     #[test]
     fn a_file_that_was_left_reads_back_and_any_flipped_bit_is_noticed() {
         let folder = tempfile::tempdir().unwrap();

@@ -74,6 +74,15 @@ fn golden_files_are_made_when_asked_for() {
     fs::write(golden().join("backup-1.swb"), backup).unwrap();
     fs::write(golden().join("package-1.swx"), package).unwrap();
     fs::write(golden().join("audit-bundle-1.json"), bundle).unwrap();
+    fs::write(golden().join("rows-1.swr"), sorted_rows(&to)).unwrap();
+}
+
+/// What a writer whose index goes to sled leaves for whoever only looks.
+fn sorted_rows(repository: &Path) -> Vec<u8> {
+    let temporary = scratch();
+    copy_tree(repository, temporary.path());
+    drop(Repository::open(temporary.path(), Access::Write, Hooks { fold_at: Some(1), ..Hooks::default() }).unwrap());
+    fs::read(temporary.path().join("rows")).unwrap()
 }
 
 /// The golden key and identity, and the steps.
@@ -112,6 +121,8 @@ fn every_file_is_written_byte_for_byte_as_it_always_was() {
     for (file, bytes) in [("backup-1.swb", backup), ("package-1.swx", package), ("audit-bundle-1.json", bundle)] {
         assert!(fs::read(golden().join(file)).unwrap() == bytes, "{file} is not what it was");
     }
+    let rows = sorted_rows(&golden().join("repository-1"));
+    assert!(fs::read(golden().join("rows-1.swr")).unwrap() == rows, "the file `rows` is not what it was");
 }
 
 #[test]
