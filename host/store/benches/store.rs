@@ -34,8 +34,10 @@ fn main() {
     }
 }
 
+type Phase = fn(&Path);
+
 /// Given to this program to do something to a repository in a process whose memory holds nothing else.
-const PHASES: [(&str, fn(&Path)); 4] = [("--write", write), ("--look", look), ("--fsck", fsck), ("--gc", gc)];
+const PHASES: [(&str, Phase); 4] = [("--write", write), ("--look", look), ("--fsck", fsck), ("--gc", gc)];
 
 fn beside(phase: &str, directory: &Path) {
     let program = std::env::current_exe().unwrap();

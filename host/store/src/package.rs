@@ -184,19 +184,17 @@ impl<R: Read> Packed<R> {
     }
 }
 
+/// An artifact's bytes, and the versions that a package makes of it.
+pub type Versioned = (Vec<u8>, Vec<Version>);
+
 /// The artifacts of a repository that a package holds, as far as they begin with `magic` and have at most `most` bytes,
 /// and the versions that the package makes of each: for whoever judges them before they come in.
 ///
 /// # Errors
 /// It is no package, or damaged.
-pub fn contents(
-    package: impl Read,
-    repository: &str,
-    magic: &[u8],
-    most: u64,
-) -> Result<BTreeMap<Digest, (Vec<u8>, Vec<Version>)>> {
+pub fn contents(package: impl Read, repository: &str, magic: &[u8], most: u64) -> Result<BTreeMap<Digest, Versioned>> {
     let mut package = Packed::open(package)?;
-    let mut found: BTreeMap<Digest, (Vec<u8>, Vec<Version>)> = BTreeMap::new();
+    let mut found: BTreeMap<Digest, Versioned> = BTreeMap::new();
     while let Some(record) = package.next()? {
         match record {
             Record::Artifact(artifact) => {

@@ -368,7 +368,9 @@ fn load(
                 progress(&format!("reading the journal of repository `{name}`: frame {}", position.frames));
             }
             rows.into_iter().for_each(|(key, value)| index.put(key, value));
-            if index.is_heavy() && files.free_space() >= RESERVE {
+            // Making all of sled anew takes less time in larger steps.
+            let is_heavy = if access == Access::Write { index.is_too_heavy() } else { index.is_heavy() };
+            if is_heavy && files.free_space() >= RESERVE {
                 if access == Access::Write {
                     journal::sync_newest(files)?;
                 }
