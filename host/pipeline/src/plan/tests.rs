@@ -45,8 +45,13 @@ impl Catalog for Shelf {
             "expectations" => vec![stage(StageKind::Validator, json!({}))],
             other => return Err(format!("there is no plugin `{other}`")),
         };
-        let record =
-            PluginRecord { digest: Digest::of(b"x"), bytes: 1, stages, imports: vec![], metadata: BTreeMap::new() };
+        let record = PluginRecord {
+            digest: Digest::of(version.name.as_str().as_bytes()),
+            bytes: 1,
+            stages,
+            imports: vec![],
+            metadata: BTreeMap::new(),
+        };
         Ok((Used { name: version.name.clone(), number: 1, digest: record.digest }, Arc::new(record)))
     }
 }
