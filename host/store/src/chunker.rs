@@ -1,6 +1,10 @@
 //! Where bytes are cut into chunks: FastCDC, so that an insertion changes the chunks around it and no others.
 
-use std::io::{self, Read};
+use std::{
+    io::{self, Read},
+    ops::{Deref, Range},
+    sync::Arc,
+};
 
 use fastcdc::v2020::FastCDC;
 
@@ -10,13 +14,36 @@ const CHUNK_SIZES: (usize, usize, usize) = (16 << 10, 64 << 10, 256 << 10);
 /// So much is read before it is cut: what is left over at its end is moved to the front, which is little beside it.
 const WINDOW: usize = 4 << 20;
 
+/// A chunk, where it was read to. Cheap to clone.
+#[derive(Clone)]
+pub(crate) struct Chunk {
+    window: Arc<Vec<u8>>,
+    place: Range<usize>,
+}
+
+impl Deref for Chunk {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        &self.window[self.place.clone()]
+    }
+}
+
 /// Cuts everything that a reader gives, until `take` returns false.
-pub(crate) fn cut(mut reader: impl Read, take: &mut dyn FnMut(&[u8]) -> bool) -> io::Result<()> {
+pub(crate) fn cut(mut reader: impl Read, take: &mut dyn FnMut(Chunk) -> bool) -> io::Result<()> {
     let (smallest, average, largest) = CHUNK_SIZES;
-    let (mut window, mut filled, mut at_end) = (vec![0; WINDOW], 0, false);
+    let mut windows: Vec<Arc<Vec<u8>>> = Vec::new();
+    let mut left: Option<Chunk> = None;
+    let mut at_end = false;
     while !at_end {
+        // One whose chunks are all done with, as their memory is at hand.
+        let free = windows.iter().position(|window| Arc::strong_count(window) == 1);
+        let mut window = free.map_or_else(|| Arc::new(vec![0; WINDOW]), |free| windows.swap_remove(free));
+        let Some(bytes) = Arc::get_mut(&mut window) else { continue };
+        let mut filled = left.as_deref().map_or(0, <[u8]>::len);
+        bytes[..filled].copy_from_slice(left.as_deref().unwrap_or_default());
         while filled < WINDOW && !at_end {
-            match reader.read(&mut window[filled..]) {
+            match reader.read(&mut bytes[filled..]) {
                 Ok(0) => at_end = true,
                 Ok(read) => filled += read,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => (),
@@ -29,13 +56,14 @@ pub(crate) fn cut(mut reader: impl Read, take: &mut dyn FnMut(&[u8]) -> bool) ->
             if !at_end && filled - chunk.offset < largest {
                 break;
             }
-            if !take(&window[chunk.offset..chunk.offset + chunk.length]) {
+            let place = chunk.offset..chunk.offset + chunk.length;
+            done = place.end;
+            if !take(Chunk { window: Arc::clone(&window), place }) {
                 return Ok(());
             }
-            done = chunk.offset + chunk.length;
         }
-        window.copy_within(done..filled, 0);
-        filled -= done;
+        left = (done < filled).then(|| Chunk { window: Arc::clone(&window), place: done..filled });
+        windows.push(window);
     }
     Ok(())
 }

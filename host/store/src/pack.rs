@@ -5,6 +5,7 @@
 //! left behind an earlier life's last record is never written over.
 
 use std::{
+    borrow::Cow,
     cell::RefCell,
     collections::BTreeMap,
     sync::{Arc, Mutex, PoisonError},
@@ -77,34 +78,37 @@ pub(crate) fn path(pack: u32) -> String {
 
 /// A chunk, ready to be appended.
 #[derive(Debug)]
-pub(crate) struct Record {
+pub(crate) struct Record<'a> {
     pub(crate) digest: Digest,
-    bytes: Vec<u8>,
+    header: [u8; HEADER],
+    /// The chunk itself where compressing does not pay.
+    stored: Cow<'a, [u8]>,
     raw: u32,
 }
 
-impl Record {
+impl<'a> Record<'a> {
     /// Hashes and, where it pays, compresses a chunk.
-    pub(crate) fn new(raw: &[u8]) -> Self {
+    pub(crate) fn new(raw: &'a [u8]) -> Self {
         Self::hashed(Digest::of(raw), raw)
     }
 
     /// The same, where the digest is known.
-    pub(crate) fn hashed(digest: Digest, raw: &[u8]) -> Self {
+    pub(crate) fn hashed(digest: Digest, raw: &'a [u8]) -> Self {
         let compressed = worth_compressing(raw).then(|| compress(raw)).flatten();
         let compressed = compressed.filter(|compressed| compressed.len() + raw.len() / LEAST_SAVING <= raw.len());
-        let (flags, stored) = match &compressed {
-            Some(compressed) => (ZSTD, compressed.as_slice()),
-            None => (0, raw),
+        let (flags, stored) = match compressed {
+            Some(compressed) => (ZSTD, Cow::Owned(compressed)),
+            None => (0, Cow::Borrowed(raw)),
         };
-        let mut bytes = Vec::with_capacity(HEADER + stored.len());
-        bytes.extend_from_slice(MAGIC);
-        for number in [flags, raw.len() as u32, stored.len() as u32] {
-            bytes.extend_from_slice(&number.to_le_bytes());
+        let mut header = [0; HEADER];
+        let (start, name) = header.split_at_mut(HEADER - Digest::LEN);
+        let (magic, numbers) = start.split_at_mut(MAGIC.len());
+        magic.copy_from_slice(MAGIC);
+        for (place, number) in numbers.chunks_exact_mut(4).zip([flags, raw.len() as u32, stored.len() as u32]) {
+            place.copy_from_slice(&number.to_le_bytes());
         }
-        bytes.extend_from_slice(digest.as_bytes());
-        bytes.extend_from_slice(stored);
-        Self { digest, bytes, raw: raw.len() as u32 }
+        name.copy_from_slice(digest.as_bytes());
+        Self { digest, header, stored, raw: raw.len() as u32 }
     }
 }
 
@@ -153,7 +157,7 @@ impl PackWriter {
     }
 
     /// Appends a chunk. It can be read after [`flush`](Self::flush), and is durable after [`sync`](Self::sync).
-    pub(crate) fn append(&mut self, record: &Record) -> Result<Location> {
+    pub(crate) fn append(&mut self, record: &Record<'_>) -> Result<Location> {
         if self.open.as_ref().is_some_and(|pack| pack.written + pack.buffer.len() as u64 >= PACK_BYTES) {
             self.close()?;
         }
@@ -170,10 +174,11 @@ impl PackWriter {
         let location = Location {
             pack: pack.number,
             offset: pack.written + pack.buffer.len() as u64,
-            stored: (record.bytes.len() - HEADER) as u32,
+            stored: record.stored.len() as u32,
             raw: record.raw,
         };
-        pack.buffer.extend_from_slice(&record.bytes);
+        pack.buffer.extend_from_slice(&record.header);
+        pack.buffer.extend_from_slice(&record.stored);
         if pack.buffer.len() >= BUFFER_BYTES {
             self.flush()?;
         }
@@ -323,7 +328,8 @@ pub(crate) fn scan(files: &Files, pack: u32, mut visit: impl FnMut(Location, Rec
                 true => Digest::of(&zstd::bulk::decompress(&record[HEADER..], header.raw as usize).ok()?),
                 false => Digest::of(&record[HEADER..]),
             };
-            let record = Record { digest: header.digest, bytes: record.to_vec(), raw: header.raw };
+            let (start, stored) = record.split_first_chunk()?;
+            let record = Record { digest: header.digest, header: *start, stored: stored.into(), raw: header.raw };
             (found == header.digest)
                 .then_some((Location { pack, offset, stored: header.stored, raw: header.raw }, record))
         });

@@ -1,10 +1,6 @@
 //! A transaction: bytes go to the packs as they come, facts are staged, and the commit makes all of it visible at once.
 
-use std::{
-    collections::BTreeSet,
-    io::Read,
-    sync::{Arc, mpsc},
-};
+use std::{collections::BTreeSet, io::Read, sync::mpsc};
 
 use serde_json::{Value, json};
 use stagewright_core::{Digest, Name, Schema};
@@ -12,7 +8,7 @@ use stagewright_core::{Digest, Name, Schema};
 use crate::{
     Result, StoreError,
     audit::Actor,
-    chunker,
+    chunker::{self, Chunk},
     index::Index,
     journal::Row,
     pack::Record,
@@ -125,8 +121,8 @@ impl<'a> Transaction<'a> {
         let mut len = 0;
         // Finding chunks, hashing the whole, and storing chunks each take about as long: a thread for each.
         let (digest, list) = std::thread::scope(|scope| {
-            let (to_hash, hashed) = mpsc::sync_channel::<Arc<Vec<u8>>>(CHUNKS_AHEAD);
-            let (to_store, chunks) = mpsc::sync_channel::<Arc<Vec<u8>>>(CHUNKS_AHEAD);
+            let (to_hash, hashed) = mpsc::sync_channel::<Chunk>(CHUNKS_AHEAD);
+            let (to_store, chunks) = mpsc::sync_channel::<Chunk>(CHUNKS_AHEAD);
             let hashing = scope.spawn(move || {
                 let mut whole = blake3::Hasher::new();
                 for chunk in hashed {
@@ -137,7 +133,6 @@ impl<'a> Transaction<'a> {
             let storing = scope.spawn(|| self.put_chunks(chunks));
             let cut = chunker::cut(reader, &mut |chunk| {
                 len += chunk.len() as u64;
-                let chunk = Arc::new(chunk.to_vec());
                 // The other end is gone only where storing failed, and says why.
                 to_hash.send(chunk.clone()).is_ok() && to_store.send(chunk).is_ok()
             });
@@ -344,7 +339,7 @@ impl<'a> Transaction<'a> {
     }
 
     /// Stores chunks as they come. Returns the list of them.
-    fn put_chunks(&mut self, chunks: mpsc::Receiver<Arc<Vec<u8>>>) -> Result<Vec<u8>> {
+    fn put_chunks(&mut self, chunks: mpsc::Receiver<Chunk>) -> Result<Vec<u8>> {
         let mut list = Vec::new();
         for chunk in chunks {
             let digest = Digest::of(&chunk);
