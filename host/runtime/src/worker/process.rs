@@ -24,7 +24,8 @@ const LOOK_EVERY: Duration = Duration::from_millis(10);
 const PIPE_BYTES: usize = 1 << 20;
 
 /// All of a worker's environment. Batches come and go in megabytes, whose pages glibc would give back each time: one arena
-/// that is not trimmed and in which even large blocks stay, in huge pages where the kernel has them. Others ignore it.
+/// that is not trimmed and in which even large blocks stay, in huge pages where the kernel has them. An embedder with
+/// another allocator, as the command line has one, ignores it; the C libraries beneath do not.
 pub const ENVIRONMENT: [(&str, &str); 1] = [(
     "GLIBC_TUNABLES",
     "glibc.malloc.arena_max=1:glibc.malloc.hugetlb=1:\
