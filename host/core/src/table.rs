@@ -4,6 +4,7 @@
 //! hashed goes through [`Batch::canonical`] first, so that equal rows have equal bytes.
 
 mod bits;
+mod builder;
 mod codec;
 mod cut;
 mod ops;
@@ -12,7 +13,7 @@ use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 
-pub use self::{bits::Bits, cut::Cutter};
+pub use self::{bits::Bits, builder::BatchBuilder, cut::Cutter};
 
 /// The most bytes that a batch may hold.
 pub const MAX_BATCH_BYTES: usize = 16 << 20;

@@ -93,6 +93,14 @@ impl Context {
         self.open(Access::Write)
     }
 
+    /// The project, to run stages: a worker process starts meanwhile.
+    pub(crate) fn write_to_run(&self) -> Result<Project, Failure> {
+        match self.holder {
+            Some(_) => self.write().inspect(Project::warm),
+            None => Ok(Project::open_to_run(&self.root, &self.surroundings, &|line| self.progress.line(line))?),
+        }
+    }
+
     /// The project, to look at it, beside whoever may be changing it.
     pub(crate) fn read(&self) -> Result<Project, Failure> {
         self.open(Access::Read)

@@ -98,13 +98,32 @@ impl Project {
     /// # Errors
     /// There is none, its settings are wrong, or a repository cannot be opened.
     pub fn open(root: &Path, access: Access, surroundings: &Surroundings, progress: &dyn Fn(&str)) -> Result<Self> {
+        Self::open_with(root, access, surroundings, progress, |_| ())
+    }
+
+    /// Opens the project in a directory to run stages: a worker process starts meanwhile.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open).
+    pub fn open_to_run(root: &Path, surroundings: &Surroundings, progress: &dyn Fn(&str)) -> Result<Self> {
+        Self::open_with(root, Access::Write, surroundings, progress, WorkerPool::warm)
+    }
+
+    fn open_with(
+        root: &Path,
+        access: Access,
+        surroundings: &Surroundings,
+        progress: &dyn Fn(&str),
+        prepare: impl FnOnce(&WorkerPool),
+    ) -> Result<Self> {
         let settings = Self::settings(root)?;
         let directory = root.join(STORE_DIRECTORY);
         if !directory.is_dir() {
             return Err(Error::NoProject(root.display().to_string()));
         }
-        let store = Store::open(&directory, access, Hooks { progress: Some(progress), ..Hooks::default() });
         let pool = Arc::new(Self::pool_with(&settings, surroundings, DirCache::new(compiled(root))));
+        prepare(&pool);
+        let store = Store::open(&directory, access, Hooks { progress: Some(progress), ..Hooks::default() });
         Ok(Self {
             root: root.to_owned(),
             settings,

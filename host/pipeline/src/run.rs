@@ -185,17 +185,24 @@ fn run_stages(project: &Project, plan: &Plan, options: &Options<'_>, lease: &Lea
                 .copied()
                 .filter(|index| plan.stages[*index].after.iter().all(|other| ended.contains_key(other)))
                 .collect();
+            let alone = ready.len() == 1 && running == 0;
             for index in ready {
                 waiting.remove(&index);
                 running += 1;
                 options.watcher.stage_began(&plan.stages[index].name);
                 let inputs = made.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clone();
                 let (sender, steps) = (sender.clone(), &steps);
-                scope.spawn(move || {
+                let stage = move || {
                     let run = stage::run(steps, plan, index, &inputs);
                     // The receiver outlives every stage.
                     let _ = sender.send((index, run));
-                });
+                };
+                // One that nothing can run beside needs no thread.
+                if alone {
+                    stage();
+                } else {
+                    scope.spawn(stage);
+                }
             }
             if running == 0 {
                 return broken.map_or(Ok(()), Err);

@@ -3,7 +3,7 @@
 use std::{borrow::Borrow, collections::BTreeMap, ops::Range};
 
 use super::{
-    Batch, Bits, Column, ColumnType, Schema,
+    Batch, BatchBuilder, Bits, Column, ColumnType, Schema,
     bits::{all_set, clear_tail},
 };
 
@@ -41,12 +41,9 @@ impl Batch {
         if let [only] = batches {
             return only.borrow().clone();
         }
-        let batches = || batches.iter().map(Borrow::borrow);
-        let columns = schema.fields().iter().enumerate().map(|(position, field)| {
-            let parts: Vec<_> = batches().map(|batch| (&batch.columns[position], batch.rows as usize)).collect();
-            concat_columns(field.column_type, &parts)
-        });
-        Self { columns: columns.collect(), rows: batches().map(|batch| batch.rows).sum() }
+        let mut whole = BatchBuilder::new(schema);
+        batches.iter().for_each(|batch| whole.append(batch.borrow()));
+        whole.finish()
     }
 }
 
@@ -155,53 +152,4 @@ impl Column {
         self.validity = validity;
         self.words = Some(words);
     }
-}
-
-fn concat_columns(column_type: ColumnType, parts: &[(&Column, usize)]) -> Column {
-    let mut joined = Column::default();
-    if parts.iter().any(|(part, _)| part.validity.is_some()) {
-        let mut validity = Bits::new();
-        for (part, rows) in parts {
-            match &part.validity {
-                Some(bits) => validity.extend(bits, 0, *rows),
-                None => validity.extend_set(*rows),
-            }
-        }
-        joined.validity = Some(validity.into_bytes());
-    }
-    match column_type {
-        ColumnType::Boolean => {
-            let mut values = Bits::new();
-            parts.iter().for_each(|(part, rows)| values.extend(&part.values, 0, *rows));
-            joined.values = values.into_bytes();
-        }
-        ColumnType::Text => {
-            let mut offsets = vec![0; 4];
-            for (part, _) in parts {
-                let base = joined.values.len() as u32;
-                offsets.extend(part.offsets().skip(1).flat_map(|offset| (base + offset).to_le_bytes()));
-                joined.values.extend_from_slice(&part.values);
-            }
-            joined.offsets = Some(offsets);
-        }
-        ColumnType::Category => {
-            let mut words: Vec<String> = Vec::new();
-            let mut by_word = BTreeMap::new();
-            for (part, _) in parts {
-                let mut number = |word: &String| {
-                    *by_word.entry(word.clone()).or_insert_with(|| {
-                        words.push(word.clone());
-                        words.len() as u32 - 1
-                    })
-                };
-                let numbers: Vec<u32> = part.words.iter().flatten().map(&mut number).collect();
-                // A row without a value may carry any code, so a missing number is no mistake.
-                let codes = part.codes().map(|code| numbers.get(code as usize).copied().unwrap_or_default());
-                joined.values.extend(codes.flat_map(u32::to_le_bytes));
-            }
-            joined.words = Some(words);
-        }
-        _ => parts.iter().for_each(|(part, _)| joined.values.extend_from_slice(&part.values)),
-    }
-    joined
 }

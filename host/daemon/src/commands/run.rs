@@ -86,8 +86,7 @@ pub(crate) fn run(context: &Context, path: &Path, seed: Option<u64>, fresh: bool
     let cancel = context.cancelled_by_user();
     let mut pipeline = parse(path, &text)?;
     pipeline.seed = seed.unwrap_or(pipeline.seed);
-    let project = context.write()?;
-    project.warm();
+    let project = context.write_to_run()?;
     let plan = Plan::new(&pipeline, &project).map_err(stagewright::Error::from)?;
     // The state of the work tree belongs to the time when the run began.
     let asked = std::sync::Mutex::new(git::ask(context.root()));

@@ -2,6 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
+use rustix::thread::disable_transparent_huge_pages;
 use serde_json::json;
 use stagewright::{
     runtime::LargeStack,
@@ -28,6 +29,9 @@ const PATIENCE: Duration = Duration::from_secs(60);
 pub(crate) fn serve(context: &Context, options: &ServeOptions) -> Result<(), Failure> {
     let cannot = |error: std::io::Error| Failure::new(CANNOT, format!("cannot serve this project: {error}"));
     serve::check(options)?;
+    // Answering touches a little of much memory: huge pages would double what the process holds. Where the kernel
+    // cannot be asked, it only holds more.
+    let _ = disable_transparent_huge_pages(true);
     let project = {
         // Says what is wrong where there is no project at all.
         stagewright::Project::settings(context.root())?;

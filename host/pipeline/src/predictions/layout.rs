@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use stagewright_core::{
     Batch, Column, ColumnType, Digest, Field, Name, Schema, TableError,
     record::Used,
-    table::{Bits, MAX_BATCH_BYTES},
+    table::{BatchBuilder, Bits},
 };
 
 use crate::deploy::Role;
@@ -31,8 +31,12 @@ const FIXED: [(&str, ColumnType, bool); 8] = [
     ("model.error", ColumnType::Text, true),
 ];
 
-/// Batches are cut where they would grow past this, well below what a batch may hold.
-const BATCH_BYTES: usize = MAX_BATCH_BYTES / 4;
+/// About what these take of a row, the request's id aside.
+const FIXED_BYTES: usize = 64;
+
+/// Batches are cut where they would grow past this: encoded they are one chunk, and their memory is used again for the
+/// next where that of larger ones goes back to the system.
+const BATCH_BYTES: usize = 240 << 10;
 
 /// The columns of a log: those of the request, of the model, its inputs, its outputs.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -127,58 +131,112 @@ pub struct Answer {
 }
 
 impl Answer {
+    /// About what the answer takes in a batch.
     pub(crate) fn bytes(&self) -> usize {
         let out = self.outcome.as_ref().map_or_else(String::len, Batch::bytes);
-        self.rows.bytes() + out + self.request_id.len() + 128
+        self.rows.bytes() + out + self.rows.rows as usize * (self.request_id.len() + FIXED_BYTES)
     }
 }
 
-/// Small batches of one layout as a few larger ones, in order.
-pub(crate) fn joined(layout: &Layout, small: Vec<Batch>) -> Vec<Batch> {
-    let mut batches = Vec::new();
-    let (mut group, mut bytes) = (Vec::new(), 0);
-    for batch in small {
-        bytes += batch.bytes();
-        group.push(batch);
-        if bytes >= BATCH_BYTES {
-            batches.push(Batch::concat(&layout.schema, &std::mem::take(&mut group)));
-            bytes = 0;
-        }
-    }
-    if !group.is_empty() {
-        batches.push(Batch::concat(&layout.schema, &group));
-    }
-    batches
+/// What is kept of an answer beside what went in and came out.
+#[derive(Debug)]
+struct Head {
+    source: Arc<Source>,
+    role: Role,
+    request_id: String,
+    at_ms: u64,
+    latency_us: u64,
+    rows: u32,
+    error: Option<String>,
 }
 
-/// Answers of one layout as a batch, in order.
-pub(crate) fn batch(answers: Vec<Answer>) -> Result<Batch, TableError> {
-    let Some(source) = answers.first().map(|answer| Arc::clone(&answer.source)) else { return Ok(Batch::default()) };
-    let rows: u32 = answers.iter().map(|answer| answer.rows.rows).sum();
-    let each = || answers.iter().flat_map(|answer| (0..answer.rows.rows).map(move |row| (answer, row)));
-    let mut columns = vec![
-        texts(each().map(|(answer, _)| Some(answer.request_id.as_str()))),
-        ints(each().map(|(_, row)| i64::from(row))),
-        ints(each().map(|(answer, _)| signed(answer.at_ms.saturating_mul(1000)))),
-        ints(each().map(|(answer, _)| signed(answer.latency_us))),
-        words(each().map(|(answer, _)| answer), |answer| answer.source.model.digest.to_string()),
-        words(each().map(|(answer, _)| answer), |answer| {
-            format!("{}@{}", answer.source.model.name, answer.source.model.number)
-        }),
-        words(each().map(|(answer, _)| answer), |answer| answer.role.as_str().to_owned()),
-        texts(each().map(|(answer, _)| answer.outcome.as_ref().err().map(String::as_str))),
-    ];
-    let (mut inputs, mut outputs) = (Vec::with_capacity(answers.len()), Vec::with_capacity(answers.len()));
-    for answer in answers {
-        let count = answer.rows.rows;
-        inputs.push(answer.rows);
-        outputs.push(answer.outcome.unwrap_or_else(|_| absent(&source.outputs, count)));
+/// Answers of one layout. They are put into columns as they come: kept one by one they would take ten times the memory,
+/// which costs more than what is done with it.
+#[derive(Debug)]
+pub(crate) struct Pack {
+    /// What the first of them came from.
+    pub(crate) source: Arc<Source>,
+    heads: Vec<Head>,
+    inputs: BatchBuilder,
+    outputs: BatchBuilder,
+    bytes: usize,
+}
+
+impl Pack {
+    pub(crate) fn new(source: Arc<Source>) -> Self {
+        let (inputs, outputs) = (BatchBuilder::new(&source.inputs), BatchBuilder::new(&source.outputs));
+        Self { source, heads: Vec::new(), inputs, outputs, bytes: 0 }
     }
-    columns.extend(Batch::concat(&source.inputs, &inputs).columns);
-    columns.extend(Batch::concat(&source.outputs, &outputs).columns);
-    let batch = Batch { rows, columns };
-    batch.check(&source.layout.schema)?;
-    Ok(batch.canonical(&source.layout.schema))
+
+    /// Whether answers of this source have the pack's layout.
+    pub(crate) fn is_of(&self, source: &Source) -> bool {
+        self.source.layout_digest == source.layout_digest && self.source.log == source.log
+    }
+
+    /// Whether so many bytes more make no batch that is too large.
+    pub(crate) fn has_room(&self, bytes: usize) -> bool {
+        self.heads.is_empty() || self.bytes + bytes <= BATCH_BYTES
+    }
+
+    /// Adds an answer of the pack's layout, of so many bytes.
+    pub(crate) fn push(&mut self, answer: Answer, bytes: usize) {
+        let rows = answer.rows.rows;
+        self.inputs.append(&answer.rows);
+        let error = match answer.outcome {
+            Ok(out) => {
+                self.outputs.append(&out);
+                None
+            }
+            Err(error) => {
+                self.outputs.append(&absent(&self.source.outputs, rows));
+                Some(error)
+            }
+        };
+        let Answer { source, role, request_id, at_ms, latency_us, .. } = answer;
+        self.heads.push(Head { source, role, request_id, at_ms, latency_us, rows, error });
+        self.bytes += bytes;
+    }
+
+    /// How many answers it holds.
+    pub(crate) fn len(&self) -> usize {
+        self.heads.len()
+    }
+
+    /// The request ids.
+    pub(crate) fn ids(&self) -> impl Iterator<Item = &str> {
+        self.heads.iter().map(|head| head.request_id.as_str())
+    }
+
+    /// When the first and the last were answered, in milliseconds since 1970.
+    pub(crate) fn times_ms(&self) -> (u64, u64) {
+        let times = || self.heads.iter().map(|head| head.at_ms);
+        (times().min().unwrap_or(0), times().max().unwrap_or(0))
+    }
+
+    /// The answers as a batch, in order.
+    ///
+    /// # Errors
+    /// They do not fit their columns.
+    pub(crate) fn finish(self) -> Result<Batch, TableError> {
+        let each = || self.heads.iter().flat_map(|head| (0..head.rows).map(move |row| (head, row)));
+        let mut columns = vec![
+            texts(each().map(|(head, _)| Some(head.request_id.as_str()))),
+            ints(each().map(|(_, row)| i64::from(row))),
+            ints(each().map(|(head, _)| signed(head.at_ms.saturating_mul(1000)))),
+            ints(each().map(|(head, _)| signed(head.latency_us))),
+            words(each().map(|(head, _)| head), |head| head.source.model.digest.to_string()),
+            words(each().map(|(head, _)| head), |head| {
+                format!("{}@{}", head.source.model.name, head.source.model.number)
+            }),
+            words(each().map(|(head, _)| head), |head| head.role.as_str().to_owned()),
+            texts(each().map(|(head, _)| head.error.as_deref())),
+        ];
+        columns.extend(self.inputs.finish().columns);
+        columns.extend(self.outputs.finish().columns);
+        let batch = Batch { rows: self.heads.iter().map(|head| head.rows).sum(), columns };
+        batch.check(&self.source.layout.schema)?;
+        Ok(batch.canonical(&self.source.layout.schema))
+    }
 }
 
 /// Rows without any value.
@@ -225,16 +283,16 @@ pub(crate) fn texts<'a>(values: impl Iterator<Item = Option<&'a str>>) -> Column
 }
 
 /// A category column; neighbours that are one answer's share their word without making it again.
-fn words<'a>(answers: impl Iterator<Item = &'a Answer>, word: impl Fn(&Answer) -> String) -> Column {
+fn words<'a>(heads: impl Iterator<Item = &'a Head>, word: impl Fn(&Head) -> String) -> Column {
     let mut words: Vec<String> = Vec::new();
     let mut values = Vec::new();
     let mut last: Option<(*const Source, Role, u32)> = None;
-    for answer in answers {
-        let (source, role) = (Arc::as_ptr(&answer.source), answer.role);
+    for head in heads {
+        let (source, role) = (Arc::as_ptr(&head.source), head.role);
         let code = match last {
             Some((known, known_role, code)) if (known, known_role) == (source, role) => code,
             _ => {
-                let word = word(answer);
+                let word = word(head);
                 let place = words.iter().position(|known| *known == word);
                 place.unwrap_or_else(|| {
                     words.push(word);

@@ -1,8 +1,8 @@
 //! A log in the data repository: open parts, and segments that are versions of a table.
 //!
-//! Every flush adds a part, a batch with a small record. Sixteen neighbouring parts of about a size become one, and what
+//! Every flush adds a part, batches with a small record. Sixteen neighbouring parts of about a size become one, and what
 //! has reached [`SEGMENT_ROWS`] becomes a segment: a version of the log's table, with a record that has the hashes of its
-//! request ids. So there are few versions, few parts, and each row is written at most five times. Parts are artifacts,
+//! request ids. So there are few versions, few parts, and each row is written at most four times. Batches are artifacts,
 //! not records, because bytes of records stay in the journal, and what people were asked must be erasable.
 
 use std::collections::{BTreeMap, BTreeSet, btree_map::Entry};
@@ -22,6 +22,8 @@ use crate::{
 pub(crate) const SEGMENT_ROWS: u64 = 100_000;
 /// So many neighbours become one part.
 const MERGED: usize = 16;
+/// Parts from this level on are merged by listing their batches; smaller batches are worth writing once more.
+const LISTED: u32 = 2;
 
 /// What is known of a stretch of a log without reading it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -50,7 +52,7 @@ impl Stretch {
 /// A part: rows that are durable and not yet in a segment.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Part {
-    batch: Digest,
+    batches: Vec<Digest>,
     layout: Digest,
     #[serde(flatten)]
     pub(crate) stretch: Stretch,
@@ -128,17 +130,11 @@ impl<'a> Log<'a> {
         let next = parts.last().map_or(0, |(sequence, _)| sequence + 1);
         let mut transaction = self.data.begin(&self.project.actor())?;
         let layout_digest = transaction.put_bytes(&canonical::to_vec(layout))?;
-        let mut lost = dropped;
-        for (sequence, batch) in (next..).zip(batches) {
-            let stretch = Stretch {
-                rows: u64::from(batch.rows),
-                first_ms: times_ms.0,
-                last_ms: times_ms.1,
-                dropped: std::mem::take(&mut lost),
-            };
-            let part = Part { batch: transaction.put_bytes(&batch.encode())?, layout: layout_digest, stretch };
-            self.put(&mut transaction, sequence, &part)?;
-        }
+        let stored: Result<Vec<Digest>> =
+            batches.iter().map(|batch| Ok(transaction.put_bytes(&batch.encode())?)).collect();
+        let rows = batches.iter().map(|batch| u64::from(batch.rows)).sum();
+        let stretch = Stretch { rows, first_ms: times_ms.0, last_ms: times_ms.1, dropped };
+        self.put(&mut transaction, next, &Part { batches: stored?, layout: layout_digest, stretch })?;
         transaction.commit()?;
         self.merge()?;
         let open: u64 = self.open_of(&layout_digest)?.iter().map(|(_, part)| part.stretch.rows).sum();
@@ -175,12 +171,19 @@ impl<'a> Log<'a> {
             .map_err(|_| Error::Invalid(format!("the columns of log {} cannot be read", self.name)))
     }
 
-    pub(crate) fn batch(&self, part: &Part, schema: &Schema) -> Result<Batch> {
+    /// The batches of a part, in order.
+    pub(crate) fn batches<'p>(
+        &'p self,
+        part: &'p Part,
+        schema: &'p Schema,
+    ) -> impl Iterator<Item = Result<Batch>> + use<'a, 'p> {
         let unreadable =
             |error: stagewright_core::TableError| Error::Invalid(format!("a part of log {}: {error}", self.name));
-        let batch = Batch::decode(&self.data.bytes(&part.batch)?).map_err(unreadable)?;
-        batch.check(schema).map_err(unreadable)?;
-        Ok(batch)
+        part.batches.iter().map(move |digest| {
+            let batch = Batch::decode(&self.data.bytes(digest)?).map_err(unreadable)?;
+            batch.check(schema).map_err(unreadable)?;
+            Ok(batch)
+        })
     }
 
     /// Makes one part of many small ones, as often as that can be done.
@@ -193,21 +196,24 @@ impl<'a> Log<'a> {
             let Some(group) = group.filter(|group| group[0].1.level() < 4).map(|group| &group[..MERGED]) else {
                 return Ok(());
             };
-            let layout = self.layout(&group[0].1)?;
-            let batches: Result<Vec<Batch>> = group.iter().map(|(_, part)| self.batch(part, &layout.schema)).collect();
-            let joined = Batch::concat(&layout.schema, &batches?);
-            if joined.check(&layout.schema).is_err() {
-                // Together they are too large for a batch.
-                return self.seal_layout(&group[0].1.layout).map(drop);
-            }
-            let joined = joined.canonical(&layout.schema);
-            let stretch = group.iter().fold(Stretch::default(), |sum, (_, part)| sum.with(part.stretch));
             let mut transaction = self.data.begin(&self.project.actor())?;
-            let batch = transaction.put_bytes(&joined.encode())?;
+            let batches = if group[0].1.level() >= LISTED {
+                group.iter().flat_map(|(_, part)| part.batches.iter().copied()).collect()
+            } else {
+                let schema = self.layout(&group[0].1)?.schema;
+                let batches = group.iter().flat_map(|(_, part)| self.batches(part, &schema));
+                let joined = Batch::concat(&schema, &batches.collect::<Result<Vec<Batch>>>()?);
+                if joined.check(&schema).is_err() {
+                    // Together they are too large for a batch.
+                    return self.seal_layout(&group[0].1.layout).map(drop);
+                }
+                vec![transaction.put_bytes(&joined.canonical(&schema).encode())?]
+            };
+            let stretch = group.iter().fold(Stretch::default(), |sum, (_, part)| sum.with(part.stretch));
             for (sequence, _) in &group[1..] {
                 transaction.delete_record(&self.collection(PARTS), &sequence.to_be_bytes());
             }
-            self.put(&mut transaction, group[0].0, &Part { batch, layout: group[0].1.layout, stretch })?;
+            self.put(&mut transaction, group[0].0, &Part { batches, layout: group[0].1.layout, stretch })?;
             transaction.commit()?;
         }
     }
@@ -227,8 +233,8 @@ impl<'a> Log<'a> {
         let mut transaction = self.data.begin(&self.project.actor())?;
         let mut writer = transaction.put_table(&layout.schema);
         let mut ids = BTreeSet::new();
-        for (_, part) in &parts {
-            let batch = self.batch(part, &layout.schema)?;
+        for batch in parts.iter().flat_map(|(_, part)| self.batches(part, &layout.schema)) {
+            let batch = batch?;
             let column = &batch.columns[ID];
             let mut last = None;
             for id in (0..batch.rows as usize).filter_map(|row| column.text(row)) {
@@ -290,7 +296,9 @@ impl<'a> Log<'a> {
                 Entry::Occupied(known) => known.into_mut(),
                 Entry::Vacant(place) => place.insert(self.layout(&part)?),
             };
-            visit(layout, self.batch(&part, &layout.schema)?)?;
+            for batch in self.batches(&part, &layout.schema) {
+                visit(layout, batch?)?;
+            }
         }
         Ok(())
     }
@@ -314,7 +322,7 @@ impl<'a> Log<'a> {
     /// What gc must keep of this log.
     pub(crate) fn roots(&self) -> Result<BTreeSet<Digest>> {
         let parts = self.parts()?;
-        let open = parts.iter().flat_map(|(_, part)| [part.batch, part.layout]);
+        let open = parts.iter().flat_map(|(_, part)| part.batches.iter().copied().chain([part.layout]));
         Ok(open.chain(self.segments()?.iter().map(|segment| segment.version.digest)).collect())
     }
 }

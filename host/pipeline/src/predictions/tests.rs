@@ -11,6 +11,7 @@ use std::{
 use stagewright_core::{
     Batch, ColumnType, Digest, Field, Schema, canonical,
     record::{Fitted, Model, Used},
+    table::MAX_BATCH_BYTES,
 };
 use stagewright_store::{Access, ArtifactKind};
 use tempfile::TempDir;
@@ -177,12 +178,27 @@ fn everything_that_was_handed_over_is_durable_when_the_keeper_has_stopped() {
 }
 
 #[test]
+fn an_answer_too_large_for_a_batch_is_lost_alone() {
+    let scene = Scene::new("");
+    let keeper = Keeper::start(Arc::clone(&scene.project)).unwrap();
+    keeper.keep(scene.answer("before", &[1]));
+    keeper.keep(Answer { outcome: Err("x".repeat(MAX_BATCH_BYTES)), ..scene.answer("large", &[2]) });
+    keeper.keep(scene.answer("after", &[3]));
+    keeper.stop();
+    assert_eq!(keeper.kept(), Kept { logged: 2, dropped: 1, waiting: 0 });
+    drop(keeper);
+    let all = scene.reopened().listed().all;
+    assert_eq!((all.rows, all.dropped), (2, 1));
+}
+
+#[test]
 fn many_small_flushes_make_few_parts_and_no_versions() {
     let scene = Scene::new("");
     let log = Log::open(&scene.project, &log_name(&name("production"), &name("m")).unwrap()).unwrap();
     for number in 0..600 {
-        let batches = vec![layout::batch(vec![scene.answer(&number.to_string(), &[number])]).unwrap()];
-        log.append(&scene.source.layout, &batches, (1, 1), 0).unwrap();
+        let mut pack = layout::Pack::new(Arc::clone(&scene.source));
+        pack.push(scene.answer(&number.to_string(), &[number]), 100);
+        log.append(&scene.source.layout, &[pack.finish().unwrap()], (1, 1), 0).unwrap();
     }
     let parts = log.parts().unwrap();
     assert!(parts.len() < 48, "{} parts", parts.len());

@@ -1,7 +1,7 @@
 //! The thread behind a serving process that makes answers durable. Whoever answers only hands over; it never waits.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::{BTreeMap, BTreeSet, HashSet},
     sync::{
         Arc, Condvar, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, Ordering},
@@ -14,7 +14,7 @@ use serde::Serialize;
 use stagewright_core::{Batch, Digest, Name};
 
 use super::{
-    layout::{Answer, ID, Source, batch, joined},
+    layout::{Answer, ID, Pack, Source},
     storage::{Ids, Log},
 };
 use crate::{
@@ -40,23 +40,8 @@ pub struct Kept {
     pub waiting: u64,
 }
 
-/// So many answers are put into columns at once, by whoever hands over the last of them: one by one they would take ten
-/// times the memory, which costs more than what is done with it.
-const PACKED: usize = 64;
-
-/// Answers of one layout.
-struct Pack {
-    source: Arc<Source>,
-    rows: Batch,
-    /// The hashes of the request ids.
-    ids: Vec<u64>,
-    /// The first and the last time, in milliseconds since 1970.
-    times_ms: (u64, u64),
-}
-
 #[derive(Default)]
 struct Queue {
-    answers: Vec<Answer>,
     packs: Vec<Pack>,
     bytes: usize,
     /// Dropped since the last flush, by log.
@@ -76,7 +61,7 @@ struct Shared {
     logged: AtomicU64,
     dropped: AtomicU64,
     /// The hashes of the request ids of open parts, by log.
-    open: Mutex<BTreeMap<Name, BTreeSet<u64>>>,
+    open: Mutex<BTreeMap<Name, HashSet<u64>>>,
 }
 
 /// Keeps predictions. Dropping it makes everything durable that was handed over.
@@ -116,10 +101,7 @@ impl Keeper {
         }
         let (first, full) = (queue.bytes == 0, queue.bytes + bytes >= FLUSH_BYTES);
         queue.bytes += bytes;
-        queue.answers.push(answer);
-        if queue.answers.len() >= PACKED {
-            self.shared.pack(&mut queue);
-        }
+        queue.push(answer, bytes);
         drop(queue);
         if first || full {
             self.shared.wake.notify_one();
@@ -195,33 +177,24 @@ impl Drop for Stopped<'_> {
 
 impl Queue {
     fn waiting(&self) -> u64 {
-        (self.answers.len() + self.packs.iter().map(|pack| pack.ids.len()).sum::<usize>()) as u64
+        self.packs.iter().map(|pack| pack.len() as u64).sum()
+    }
+
+    fn push(&mut self, answer: Answer, bytes: usize) {
+        // Only the last of a layout may grow, so that answers stay in order.
+        let last = self.packs.iter_mut().rev().find(|pack| pack.is_of(&answer.source));
+        match last.filter(|pack| pack.has_room(bytes)) {
+            Some(pack) => pack.push(answer, bytes),
+            None => {
+                let mut pack = Pack::new(Arc::clone(&answer.source));
+                pack.push(answer, bytes);
+                self.packs.push(pack);
+            }
+        }
     }
 }
 
 impl Shared {
-    /// Puts the answers that wait into columns.
-    fn pack(&self, queue: &mut Queue) {
-        let mut groups: BTreeMap<(Name, Digest), Vec<Answer>> = BTreeMap::new();
-        for answer in std::mem::take(&mut queue.answers) {
-            groups.entry((answer.source.log.clone(), answer.source.layout_digest)).or_default().push(answer);
-        }
-        for ((log, _), group) in groups {
-            let Some(source) = group.first().map(|answer| Arc::clone(&answer.source)) else { continue };
-            let times = group.iter().map(|answer| answer.at_ms);
-            let times_ms = (times.clone().min().unwrap_or(0), times.max().unwrap_or(0));
-            let ids: Vec<u64> = group.iter().map(|answer| Ids::hash(&answer.request_id)).collect();
-            match batch(group) {
-                Ok(rows) => queue.packs.push(Pack { source, rows, ids, times_ms }),
-                Err(error) => {
-                    tracing::error!("{} predictions of {log} could not be kept: {error}", ids.len());
-                    *queue.dropped.entry(log).or_default() += ids.len() as u64;
-                    self.dropped.fetch_add(ids.len() as u64, Ordering::Relaxed);
-                }
-            }
-        }
-    }
-
     fn keep(&self, project: &Project) {
         let _stopped = Stopped(self);
         loop {
@@ -243,7 +216,6 @@ impl Shared {
         let queue = self.wake.wait_while(queue, idle).unwrap_or_else(PoisonError::into_inner);
         let waited = self.wake.wait_timeout_while(queue, DELAY, |queue| !urgent(queue));
         let (mut queue, _) = waited.unwrap_or_else(PoisonError::into_inner);
-        self.pack(&mut queue);
         queue.bytes = 0;
         (std::mem::take(&mut queue.packs), std::mem::take(&mut queue.dropped), queue.asked, queue.stopping)
     }
@@ -254,9 +226,10 @@ impl Shared {
             groups.entry((pack.source.log.clone(), pack.source.layout_digest)).or_default().push(pack);
         }
         for ((name, _), group) in groups {
-            let count = group.iter().map(|pack| pack.ids.len() as u64).sum::<u64>();
             let lost = dropped.remove(&name).unwrap_or(0);
-            match self.write_group(project, &name, group, lost) {
+            let Some(ready) = self.ready(&name, group, lost) else { continue };
+            let (count, lost) = (ready.answers, ready.lost);
+            match self.append(project, &name, ready) {
                 Ok(()) => self.logged.fetch_add(count, Ordering::Relaxed),
                 Err(error) => {
                     tracing::error!("{count} predictions of {name} could not be kept: {error}");
@@ -272,35 +245,74 @@ impl Shared {
         }
     }
 
-    fn write_group(&self, project: &Project, name: &Name, group: Vec<Pack>, dropped: u64) -> Result<()> {
-        let Some(source) = group.first().map(|pack| Arc::clone(&pack.source)) else { return Ok(()) };
-        let times = group.iter().map(|pack| pack.times_ms);
-        let times_ms = times.reduce(|all, one| (all.0.min(one.0), all.1.max(one.1))).unwrap_or_default();
-        let ids: Vec<u64> = group.iter().flat_map(|pack| pack.ids.iter().copied()).collect();
+    /// Makes batches of packs of one layout. An answer that is too large for a batch stands alone, and alone is lost.
+    fn ready(&self, name: &Name, packs: Vec<Pack>, lost: u64) -> Option<Ready> {
+        let source = Arc::clone(&packs.first()?.source);
+        let mut ready = Ready { source, batches: Vec::new(), ids: Vec::new(), times_ms: None, answers: 0, lost };
+        for pack in packs {
+            let (count, times, hashed) = (pack.len() as u64, pack.times_ms(), ready.ids.len());
+            ready.ids.extend(pack.ids().map(Ids::hash));
+            match pack.finish() {
+                Ok(batch) => {
+                    ready.batches.push(batch);
+                    ready.answers += count;
+                    let all = ready.times_ms.get_or_insert(times);
+                    *all = (all.0.min(times.0), all.1.max(times.1));
+                }
+                Err(error) => {
+                    tracing::error!("{count} predictions of {name} could not be kept: {error}");
+                    ready.ids.truncate(hashed);
+                    ready.lost += count;
+                    self.dropped.fetch_add(count, Ordering::Relaxed);
+                }
+            }
+        }
+        if ready.batches.is_empty() {
+            *lock(&self.queue).dropped.entry(name.clone()).or_default() += ready.lost;
+            return None;
+        }
+        Some(ready)
+    }
+
+    fn append(&self, project: &Project, name: &Name, ready: Ready) -> Result<()> {
         let log = Log::open(project, name)?;
         let known = lock(&self.open).contains_key(name);
         if !known {
-            let open = open_ids(&log)?;
+            let mut open = HashSet::new();
+            add_open_ids(&log, &mut open)?;
             lock(&self.open).insert(name.clone(), open);
         }
-        let batches = joined(&source.layout, group.into_iter().map(|pack| pack.rows).collect());
-        let sealed = log.append(&source.layout, &batches, times_ms, dropped)?;
+        let times = ready.times_ms.unwrap_or_default();
+        let sealed = log.append(&ready.source.layout, &ready.batches, times, ready.lost)?;
         let mut open = lock(&self.open);
         let open = open.entry(name.clone()).or_default();
-        open.extend(ids);
+        open.extend(ready.ids);
         if sealed {
-            *open = open_ids(&log)?;
+            open.clear();
+            add_open_ids(&log, open)?;
         }
         Ok(())
     }
 }
 
-fn open_ids(log: &Log<'_>) -> Result<BTreeSet<u64>> {
-    let mut ids = BTreeSet::new();
+/// Batches of one layout, to append.
+struct Ready {
+    source: Arc<Source>,
+    batches: Vec<Batch>,
+    /// The hashes of the request ids.
+    ids: Vec<u64>,
+    /// When the first and the last were answered.
+    times_ms: Option<(u64, u64)>,
+    answers: u64,
+    /// Answers that should have been kept beside these.
+    lost: u64,
+}
+
+/// Adds the hashes of the request ids of a log's open parts.
+fn add_open_ids(log: &Log<'_>, ids: &mut HashSet<u64>) -> Result<()> {
     log.each(&|_| false, &mut |_, batch| {
         let column = &batch.columns[ID];
         ids.extend((0..batch.rows as usize).filter_map(|row| column.text(row)).map(Ids::hash));
         Ok(())
-    })?;
-    Ok(ids)
+    })
 }
