@@ -23,14 +23,17 @@ const LOOK_EVERY: Duration = Duration::from_millis(10);
 /// A larger pipe means fewer turns between the two processes.
 const PIPE_BYTES: usize = 1 << 20;
 
-/// All of a worker's environment. Batches come and go in megabytes, whose pages glibc would give back each time: one arena
-/// that is not trimmed and in which even large blocks stay, in huge pages where the kernel has them. An embedder with
-/// another allocator, as the command line has one, ignores it; the C libraries beneath do not.
-pub const ENVIRONMENT: [(&str, &str); 1] = [(
-    "GLIBC_TUNABLES",
-    "glibc.malloc.arena_max=1:glibc.malloc.hugetlb=1:\
-     glibc.malloc.mmap_threshold=33554432:glibc.malloc.trim_threshold=268435456",
-)];
+/// All of a worker's environment. Batches come and go in megabytes, whose pages an allocator would give back each time:
+/// the command line's (mimalloc) keeps them; so does glibc's, which the C libraries beneath and other embedders use, in
+/// one arena that is not trimmed and in huge pages where the kernel has them.
+pub const ENVIRONMENT: [(&str, &str); 2] = [
+    ("MIMALLOC_PURGE_DELAY", "-1"),
+    (
+        "GLIBC_TUNABLES",
+        "glibc.malloc.arena_max=1:glibc.malloc.hugetlb=1:\
+         glibc.malloc.mmap_threshold=33554432:glibc.malloc.trim_threshold=268435456",
+    ),
+];
 
 /// A child that is killed when it is dropped.
 pub(super) struct Process {
