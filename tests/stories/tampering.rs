@@ -50,6 +50,23 @@ fn assert_names_a_stage(said: &Said) {
 }
 
 #[test]
+fn a_repository_that_cannot_be_checked_is_named_and_hides_no_other() {
+    let lab = Lab::empty();
+    lab.ok(&["init"]);
+    lab.write("rows.csv", "a,b\n1,x\n2,y\n");
+    lab.ok(&["data", "add", "rows", "rows.csv"]);
+    let packs = lab.file(".stagewright/repos/data/packs");
+    fs::rename(&packs, lab.file("elsewhere")).expect("the folder can be moved");
+    std::os::unix::fs::symlink(lab.file("elsewhere"), &packs).expect("a link can be made");
+    let said = lab.run(&["fsck"]);
+    assert_eq!(said.code, Some(4), "{}{}", said.out, said.err);
+    assert!(said.out.contains("the whole repository: repository `data`"), "{}", said.out);
+    for repository in ["code", "models", "ledger"] {
+        assert!(said.out.lines().any(|line| line.starts_with(repository)), "{repository} is missing: {}", said.out);
+    }
+}
+
+#[test]
 fn a_changed_byte_of_a_table_is_found_and_its_stage_named() {
     let lab = lab_with_a_run();
     damage(&lab, "repos/data");

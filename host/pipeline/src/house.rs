@@ -34,15 +34,15 @@ pub fn fsck(
         if let Some(Ok(repository)) = open.and_then(|project| project.store.named(name)) {
             return repository.check(&actor);
         }
+        // One that cannot be checked is a finding like others, and no reason to leave out the rest.
+        let whole = |what: String| Fsck {
+            repository: (*name).to_owned(),
+            lost: vec![Problem { what: format!("the whole repository: {what}"), versions: Vec::new() }],
+            ..Fsck::default()
+        };
         match Repository::fsck(&Store::directory(&store, name), Access::Write, &actor, hooks()) {
-            Err(StoreError::Missing(at)) => Ok(Fsck {
-                repository: (*name).to_owned(),
-                lost: vec![Problem {
-                    what: format!("the whole repository: there is none at {at}"),
-                    versions: Vec::new(),
-                }],
-                ..Fsck::default()
-            }),
+            Err(StoreError::Missing(at)) => Ok(whole(format!("there is none at {at}"))),
+            Err(error) if !matches!(error, StoreError::InUse(_)) => Ok(whole(error.to_string())),
             checked => checked,
         }
     };

@@ -10,7 +10,7 @@ use fastcdc::v2020::FastCDC;
 
 /// Smallest, average and largest chunk; the same whatever the length of the whole, since two versions on either side of
 /// a limit would share nothing.
-const CHUNK_SIZES: (usize, usize, usize) = (16 << 10, 64 << 10, 256 << 10);
+const CHUNK_SIZES: (usize, usize, usize) = (32 << 10, 64 << 10, 256 << 10);
 /// So much is read before it is cut: what is left over at its end is moved to the front, which is little beside it.
 const WINDOW: usize = 4 << 20;
 

@@ -195,8 +195,15 @@ impl<'a> Check<'a> {
 
     fn finish(mut self) {
         let (entries, size) = (self.entries, self.head.size);
-        if size != entries {
-            self.problem(format_args!("there are {entries} entries, but the signed head speaks of {size}"));
+        let (least, most) = (entries.min(size), entries.max(size));
+        let named = match most - least {
+            1 => format!("entry {least}"),
+            _ => format!("entries {least} to {}", most.saturating_sub(1)),
+        };
+        if entries < size {
+            self.problem(format_args!("{named} missing at the end: the signed head speaks of {size}"));
+        } else if entries > size {
+            self.problem(format_args!("{named} beyond the {size} that the signed head speaks of"));
         }
         let trees = std::mem::take(&mut self.trees).into_iter().rev().map(|(_, root)| root);
         let root = trees.reduce(|right, left| merkle::node(&left, &right)).unwrap_or_else(merkle::empty_root);

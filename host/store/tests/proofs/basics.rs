@@ -138,6 +138,14 @@ fn a_changed_removed_or_reordered_entry_of_an_exported_log_is_named() {
         ]
     );
     assert_eq!(
+        problems(&|bundle| drop(bundle.logs[0].entries.pop())),
+        ["repository `data`: entry 5 missing at the end: the signed head speaks of 6"]
+    );
+    assert_eq!(
+        problems(&|bundle| bundle.logs[0].entries.truncate(4)),
+        ["repository `data`: entries 4 to 5 missing at the end: the signed head speaks of 6"]
+    );
+    assert_eq!(
         problems(&|bundle| bundle.logs[0].head.at_ms += 1),
         ["repository `data`: the head's signature does not fit it"]
     );

@@ -105,6 +105,8 @@ fn apply(repository: &Repository, model: &mut Model, operation: &Operation) {
             transaction.unpin("somebody").unwrap();
             transaction.commit().unwrap();
             model.pinned.clear();
+            // What only the pin held stays until the next gc.
+            model.swept = false;
         }
         Operation::Abandon { seed } => {
             let digest = transaction.put_bytes(&noise(seed | 1 << 40, 500)).unwrap();
