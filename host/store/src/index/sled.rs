@@ -4,10 +4,18 @@ use std::{
     ops::Bound,
     panic::{AssertUnwindSafe, catch_unwind},
     path::Path,
+    thread,
+    time::Duration,
 };
 
 use super::{Engine, Rows};
 use crate::{Result, StoreError};
+
+/// A handle that was dropped keeps sled's lock until its last thread in the background is done, which takes a moment on
+/// a busy machine. Nobody else can have it: the repository's own lock comes first.
+const LOCKED: &str = "could not acquire lock";
+const TRIES: u32 = 1000;
+const BETWEEN_TRIES: Duration = Duration::from_millis(5);
 
 pub(super) struct SledEngine {
     database: sled::Db,
@@ -18,7 +26,17 @@ impl SledEngine {
     /// Sled takes a path of the machine: the one part of the store that does not go through a capability.
     pub(super) fn open(directory: &Path, repository: &str) -> Result<Self> {
         let config = sled::Config::new().path(directory).cache_capacity(8 << 20).flush_every_ms(None);
-        let database = guard(repository, || config.open())?;
+        let mut tries = TRIES;
+        let open = || loop {
+            match config.open() {
+                Err(sled::Error::Io(error)) if tries > 0 && error.to_string().contains(LOCKED) => {
+                    tries -= 1;
+                    thread::sleep(BETWEEN_TRIES);
+                }
+                opened => return opened,
+            }
+        };
+        let database = guard(repository, open)?;
         Ok(Self { database, repository: repository.to_owned() })
     }
 
