@@ -1,6 +1,9 @@
 //! Keeping house: checking every byte, and removing what nothing needs.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    error::Error as _,
+};
 
 use serde::Serialize;
 use stagewright_core::{Digest, canonical, record::Model};
@@ -37,12 +40,15 @@ pub fn fsck(
         // One that cannot be checked is a finding like others, and no reason to leave out the rest.
         let whole = |what: String| Fsck {
             repository: (*name).to_owned(),
-            lost: vec![Problem { what: format!("the whole repository: {what}"), versions: Vec::new() }],
+            lost: vec![Problem { what: format!("the whole repository `{name}`: {what}"), versions: Vec::new() }],
             ..Fsck::default()
         };
         match Repository::fsck(&Store::directory(&store, name), Access::Write, &actor, hooks()) {
             Err(StoreError::Missing(at)) => Ok(whole(format!("there is none at {at}"))),
-            Err(error) if !matches!(error, StoreError::InUse(_)) => Ok(whole(error.to_string())),
+            Err(error) if !matches!(error, StoreError::InUse(_)) => Ok(whole(match error.source() {
+                Some(cause) => format!("{error}: {cause}"),
+                None => error.to_string(),
+            })),
             checked => checked,
         }
     };
