@@ -2,9 +2,9 @@
 //!
 //! Machine code is sealed: behind it stand a mark and a checksum of all that goes before and of the key under which it
 //! is kept, so that one component's code is never taken for another's. Loading machine code means running it, so the
-//! seal is verified each time. The seal guards against damage, which 128 bits of XXH3 find as surely as BLAKE3's and
-//! seven times sooner; against people it is the directory's permissions that guard, as for the host's own executable:
-//! whoever can write there could seal anew with any digest that needs no secret.
+//! seal is verified each time. The seal guards against damage, which 128 bits of XXH3 find for next to nothing beside
+//! reading, where BLAKE3 doubles it; against people it is the directory's permissions that guard, as for the host's own
+//! executable: whoever can write there could seal anew with any digest that needs no secret.
 
 use std::{
     fs::File,

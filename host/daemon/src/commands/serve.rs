@@ -29,8 +29,8 @@ const PATIENCE: Duration = Duration::from_secs(60);
 pub(crate) fn serve(context: &Context, options: &ServeOptions) -> Result<(), Failure> {
     let cannot = |error: std::io::Error| Failure::new(CANNOT, format!("cannot serve this project: {error}"));
     serve::check(options)?;
-    // Answering touches a little of much memory: huge pages would double what the process holds. Where the kernel
-    // cannot be asked, it only holds more.
+    // Answering touches a little of much memory: with huge pages the process would hold nearly half as much again.
+    // Where the kernel cannot be asked, it does.
     let _ = disable_transparent_huge_pages(true);
     let project = {
         // Says what is wrong where there is no project at all.
