@@ -1,6 +1,10 @@
 //! A transaction: bytes go to the packs as they come, facts are staged, and the commit makes all of it visible at once.
 
-use std::{collections::BTreeSet, io::Read, sync::mpsc};
+use std::{
+    collections::BTreeSet,
+    io::Read,
+    sync::{Arc, mpsc},
+};
 
 use serde_json::{Value, json};
 use stagewright_core::{Digest, Name, Schema};
@@ -8,7 +12,7 @@ use stagewright_core::{Digest, Name, Schema};
 use crate::{
     Result, StoreError,
     audit::Actor,
-    chunker::{self, Chunk},
+    chunker::{self, Stretch},
     index::Index,
     journal::Row,
     pack::Record,
@@ -19,8 +23,8 @@ use crate::{
 
 /// Artifacts up to this size are one chunk.
 const ONE_CHUNK: usize = 256 << 10;
-/// So many chunks may wait to be stored.
-const CHUNKS_AHEAD: usize = 16;
+/// So many stretches may wait to be hashed or stored: enough that three threads keep two processors busy.
+const STRETCHES_AHEAD: usize = 6;
 /// Free space is looked at again after this many bytes.
 const SPACE_CHECK_BYTES: u64 = 16 << 20;
 /// An artifact that is stored again after so many milliseconds counts as stored anew; before, as stored when it was.
@@ -121,20 +125,20 @@ impl<'a> Transaction<'a> {
         let mut len = 0;
         // Finding chunks, hashing the whole, and storing chunks each take about as long: a thread for each.
         let (digest, list) = std::thread::scope(|scope| {
-            let (to_hash, hashed) = mpsc::sync_channel::<Chunk>(CHUNKS_AHEAD);
-            let (to_store, chunks) = mpsc::sync_channel::<Chunk>(CHUNKS_AHEAD);
+            let (to_hash, hashed) = mpsc::sync_channel::<Arc<Stretch>>(STRETCHES_AHEAD);
+            let (to_store, stretches) = mpsc::sync_channel::<Arc<Stretch>>(STRETCHES_AHEAD);
             let hashing = scope.spawn(move || {
                 let mut whole = blake3::Hasher::new();
-                for chunk in hashed {
-                    whole.update(&chunk);
+                for stretch in hashed {
+                    whole.update(stretch.read());
                 }
                 Digest::from_bytes(*whole.finalize().as_bytes())
             });
-            let storing = scope.spawn(|| self.put_chunks(chunks));
-            let cut = chunker::cut(reader, &mut |chunk| {
-                len += chunk.len() as u64;
+            let storing = scope.spawn(|| self.put_stretches(stretches));
+            let cut = chunker::cut(reader, &mut |stretch| {
+                len += stretch.read().len() as u64;
                 // The other end is gone only where storing failed, and says why.
-                to_hash.send(chunk.clone()).is_ok() && to_store.send(chunk).is_ok()
+                to_hash.send(Arc::clone(&stretch)).is_ok() && to_store.send(stretch).is_ok()
             });
             drop((to_hash, to_store));
             let digest = hashing.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
@@ -338,14 +342,16 @@ impl<'a> Transaction<'a> {
         self.stored.insert(digest);
     }
 
-    /// Stores chunks as they come. Returns the list of them.
-    fn put_chunks(&mut self, chunks: mpsc::Receiver<Chunk>) -> Result<Vec<u8>> {
+    /// Stores the chunks of stretches as they come. Returns the list of them.
+    fn put_stretches(&mut self, stretches: mpsc::Receiver<Arc<Stretch>>) -> Result<Vec<u8>> {
         let mut list = Vec::new();
-        for chunk in chunks {
-            let digest = Digest::of(&chunk);
-            self.put_chunk(digest, &chunk)?;
-            list.extend_from_slice(digest.as_bytes());
-            list.extend_from_slice(&(chunk.len() as u32).to_le_bytes());
+        for stretch in stretches {
+            for chunk in stretch.chunks() {
+                let digest = Digest::of(chunk);
+                self.put_chunk(digest, chunk)?;
+                list.extend_from_slice(digest.as_bytes());
+                list.extend_from_slice(&(chunk.len() as u32).to_le_bytes());
+            }
         }
         Ok(list)
     }
