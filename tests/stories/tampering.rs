@@ -60,7 +60,8 @@ fn a_repository_that_cannot_be_checked_is_named_and_hides_no_other() {
     std::os::unix::fs::symlink(lab.file("elsewhere"), &packs).expect("a link can be made");
     let said = lab.run(&["fsck"]);
     assert_eq!(said.code, Some(4), "{}{}", said.out, said.err);
-    assert!(said.out.contains("the whole repository `data`: "), "{}", said.out);
+    assert!(said.out.contains("not checked: the whole repository `data`: "), "{}", said.out);
+    assert!(said.err.contains("not every repository could be checked"), "{}", said.err);
     for repository in ["code", "models", "ledger"] {
         assert!(said.out.lines().any(|line| line.starts_with(repository)), "{repository} is missing: {}", said.out);
     }

@@ -38,17 +38,16 @@ pub fn fsck(
             return repository.check(&actor);
         }
         // One that cannot be checked is a finding like others, and no reason to leave out the rest.
-        let whole = |what: String| Fsck {
-            repository: (*name).to_owned(),
-            lost: vec![Problem { what: format!("the whole repository `{name}`: {what}"), versions: Vec::new() }],
-            ..Fsck::default()
-        };
+        let found = || Fsck { repository: (*name).to_owned(), ..Fsck::default() };
         match Repository::fsck(&Store::directory(&store, name), Access::Write, &actor, hooks()) {
-            Err(StoreError::Missing(at)) => Ok(whole(format!("there is none at {at}"))),
-            Err(error) if !matches!(error, StoreError::InUse(_)) => Ok(whole(match error.source() {
-                Some(cause) => format!("{error}: {cause}"),
-                None => error.to_string(),
-            })),
+            Err(StoreError::Missing(at)) => {
+                let what = format!("the whole repository `{name}`: there is none at {at}");
+                Ok(Fsck { lost: vec![Problem { what, versions: Vec::new() }], ..found() })
+            }
+            Err(error) if !matches!(error, StoreError::InUse(_)) => {
+                let why = error.source().map_or_else(|| error.to_string(), |cause| format!("{error}: {cause}"));
+                Ok(Fsck { unchecked: Some(why), ..found() })
+            }
             checked => checked,
         }
     };

@@ -217,16 +217,22 @@ pub(crate) fn fsck(context: &Context) -> Result<(), Failure> {
                 let versions = problem.versions.join(", ");
                 let _ = writeln!(text, "lost: {} {}", printable(&problem.what), printable(&versions));
             }
+            if let Some(why) = &check.unchecked {
+                let _ = writeln!(text, "not checked: the whole repository `{}`: {}", check.repository, printable(why));
+            }
         }
         text
     })?;
-    match checks.iter().all(stagewright::store::Fsck::is_clean) {
-        true => Ok(()),
-        false => Err(Failure::new(
-            NOT_VERIFIED,
-            "something is lost; `stagewright repo restore` brings back what a backup has",
-        )),
+    if checks.iter().all(stagewright::store::Fsck::is_clean) {
+        return Ok(());
     }
+    Err(Failure::new(
+        NOT_VERIFIED,
+        match checks.iter().all(|check| check.lost.is_empty()) {
+            true => "not every repository could be checked: make way for the check, then repeat it",
+            false => "something is lost; `stagewright repo restore` brings back what a backup has",
+        },
+    ))
 }
 
 pub(crate) fn gc(context: &Context, dry_run: bool) -> Result<(), Failure> {

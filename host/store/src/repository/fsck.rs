@@ -46,6 +46,9 @@ pub struct Fsck {
     pub repaired: Vec<String>,
     /// What is truly lost: only a backup has it.
     pub lost: Vec<Problem>,
+    /// Why the repository could not be checked at all, though it is there: it may be whole.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub unchecked: Option<String>,
 }
 
 impl Repository {
@@ -287,9 +290,9 @@ impl Shared {
 }
 
 impl Fsck {
-    /// Whether nothing is lost.
+    /// Whether everything was checked and nothing is lost.
     pub const fn is_clean(&self) -> bool {
-        self.lost.is_empty()
+        self.lost.is_empty() && self.unchecked.is_none()
     }
 
     fn lost(&mut self, what: String) {
