@@ -371,6 +371,10 @@ pub(crate) enum PluginCommand {
         /// for several. The kit's tables have the columns number, other, count, flag, word, note, when and label.
         #[arg(long, value_name = "KEY=VALUE")]
         with: Vec<String>,
+        /// Leave out the profile `strict`, for which the component is compiled a second time: for a quick look while
+        /// the plugin is being written.
+        #[arg(long, conflicts_with = "replay")]
+        quick: bool,
     },
     /// Measure what a component costs: to compile, load and start, for each batch, and for a million rows.
     Bench {

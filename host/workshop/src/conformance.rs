@@ -110,6 +110,8 @@ pub struct Kit<'a> {
     pub cache: Arc<dyn CompiledCache>,
     /// Parameters for the stages that know them, in place of the kit's guesses.
     pub parameters: Parameters,
+    /// Whether to leave out the profile `strict`, for which a component is compiled a second time.
+    pub quick: bool,
     /// Stops the kit.
     pub cancel: &'a CancelToken,
 }
@@ -120,7 +122,7 @@ impl Kit<'_> {
     /// # Errors
     /// The kit could not look; a broken promise is no error but a failed check.
     pub fn test(&self, component: &Component, told: &mut dyn FnMut(&Check)) -> Result<Conformance, Error> {
-        let subject = Subject::new(component.clone(), &self.worker, &self.cache, self.cancel);
+        let subject = Subject::new(component.clone(), self);
         let mut book = Book { stage: None, checks: Vec::new(), told };
         if let Some(stages) = description::check(&subject, &mut book)? {
             self.know(&stages)?;

@@ -14,8 +14,8 @@ pub(crate) fn dispatch(context: &Context, command: PluginCommand) -> Result<(), 
         PluginCommand::Test { file, replay: Some(replay), .. } => {
             super::recording::replay(context, &replay, file.as_deref())
         }
-        PluginCommand::Test { file, with, replay: None } => {
-            super::trial::test(context, file.as_deref().unwrap_or(std::path::Path::new("")), &with)
+        PluginCommand::Test { file, with, quick, replay: None } => {
+            super::trial::test(context, file.as_deref().unwrap_or(std::path::Path::new("")), &with, quick)
         }
         PluginCommand::Bench { file, with } => super::trial::bench(context, &file, &with),
         PluginCommand::List => {

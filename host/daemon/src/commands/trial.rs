@@ -16,10 +16,11 @@ use crate::{
 };
 
 /// Checks every promise of the contract.
-pub(crate) fn test(context: &Context, file: &Path, with: &[String]) -> Result<(), Failure> {
+pub(crate) fn test(context: &Context, file: &Path, with: &[String], quick: bool) -> Result<(), Failure> {
     let component = read(file)?;
     let cancel = context.cancelled_by_user();
-    let kit = Kit { worker: context.worker(), cache: cache(context), parameters: parameters(with)?, cancel: &cancel };
+    let (worker, cache, parameters) = (context.worker(), cache(context), parameters(with)?);
+    let kit = Kit { worker, cache, parameters, quick, cancel: &cancel };
     let mut told = |check: &Check| context.progress.line(&format!("{} {}", title(check), check.result));
     let found = kit.test(&component, &mut told).map_err(|error| match error {
         Error::Parameter { .. } => Failure::new(WRONG_INPUT, error.to_string()),

@@ -1,7 +1,6 @@
 //! The component under test, and short ways to run each of its stages.
 
 use std::{
-    ffi::OsString,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
@@ -13,11 +12,12 @@ use stagewright_core::{
     stage::{Profile, StageInfo},
 };
 use stagewright_runtime::{
-    CancelToken, Columns, CompiledCache, Component, FailureKind, Input, Job, Limits, ModelParts, Observer, StageError,
-    Value, Work, WorkerPool,
+    CancelToken, Columns, Component, FailureKind, Input, Job, Limits, ModelParts, Observer, StageError, Value, Work,
+    WorkerPool,
 };
 
 use super::{
+    Kit,
     frame::{Cut, Frame, Kept, Written},
     guess::Parameters,
 };
@@ -31,6 +31,7 @@ pub(super) struct Subject<'a> {
     pub(super) component: Component,
     pools: [WorkerPool; 2],
     cancel: &'a CancelToken,
+    quick: bool,
 }
 
 /// In which way a stage is run.
@@ -95,14 +96,14 @@ impl Observer for Ear {
 }
 
 impl<'a> Subject<'a> {
-    pub(super) fn new(
-        component: Component,
-        command: &[OsString],
-        cache: &Arc<dyn CompiledCache>,
-        cancel: &'a CancelToken,
-    ) -> Self {
-        let pool = || WorkerPool::new(command.to_vec(), 1, Arc::clone(cache));
-        Self { component, pools: [pool(), pool()], cancel }
+    pub(super) fn new(component: Component, kit: &Kit<'a>) -> Self {
+        let pool = || WorkerPool::new(kit.worker.clone(), 1, Arc::clone(&kit.cache));
+        Self { component, pools: [pool(), pool()], cancel: kit.cancel, quick: kit.quick }
+    }
+
+    /// Whether the kit is to go this way.
+    pub(super) fn goes(&self, way: Way) -> bool {
+        !self.quick || way.profile != Profile::Strict
     }
 
     pub(super) fn inspect(&self) -> Result<stagewright_runtime::Inspection, StageError> {
