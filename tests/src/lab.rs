@@ -168,6 +168,8 @@ impl Lab {
         let tools = [toolchains.join("python/bin"), toolchains.join("node/node_modules/.bin")];
         let path = std::env::join_paths(tools.into_iter().chain(std::env::split_paths(&path)));
         command.env("PATH", path.expect("folders without a colon")).env("CARGO_TARGET_DIR", toolchains.join("rust"));
+        // The C and Go libraries are built once for all stories.
+        command.env("ZIG_GLOBAL_CACHE_DIR", toolchains.join("zig")).env("GOCACHE", toolchains.join("go"));
         command
     }
 

@@ -1,6 +1,8 @@
 //! Every test: those of the crates, and the stories that drive the built command line and the built plugins.
 
-use anyhow::Result;
+use std::thread;
+
+use anyhow::{Result, bail};
 
 use crate::{
     command::{cargo, run},
@@ -12,9 +14,12 @@ use crate::{
 /// Builds what the stories drive, then runs all tests. `arguments` go to `cargo test`.
 pub(crate) fn run_all(workspace: &Workspace, arguments: &[String]) -> Result<()> {
     plugins::build_all(workspace, Choice::Any)?;
-    build_host(workspace)?;
-    languages::install(workspace)?;
-    sharing::install(workspace)?;
+    // Package managers wait for the network while cargo computes.
+    thread::scope(|scope| {
+        let tools = scope.spawn(|| languages::install(workspace).and_then(|()| sharing::install(workspace)));
+        build_host(workspace)?;
+        tools.join().unwrap_or_else(|_| bail!("installing other people's tools panicked"))
+    })?;
     run(cargo().current_dir(&workspace.root).args(["test", "--release", "--workspace", "--locked"]).args(arguments))
 }
 
