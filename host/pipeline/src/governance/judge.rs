@@ -386,13 +386,17 @@ fn compared(subject: &Subject, demand: &NonInferiority, bounds: &Bounds, evidenc
     let (outcome, reason) = if difference.rows < wanted {
         (Outcome::NotEnoughData, format!("both predicted {} rows, where {wanted} are asked for", difference.rows))
     } else {
+        let (which, by, least, most) = match difference.gain < 0.0 {
+            true => ("worse", -difference.gain, -difference.high, -difference.low),
+            false => ("better", difference.gain, difference.low, difference.high),
+        };
         let said = format!(
-            "it is {}, {name} {}: better by {} (at least {} and at most {}, each at {} %)",
+            "it is {}, {name} {}: {which} by {} (at least {} and at most {}, each at {} %)",
             number(difference.candidate),
             number(difference.champion),
-            number(difference.gain),
-            number(difference.low),
-            number(difference.high),
+            number(by),
+            number(least),
+            number(most),
             number(100.0 * demand.confidence),
         );
         if difference.low >= -demand.margin {
@@ -424,6 +428,8 @@ fn bounds_text(bounds: &Bounds) -> String {
 
 /// A number with at most four decimals, more where it is small.
 pub(super) fn number(value: f64) -> String {
+    // A negative zero is no other number.
+    let value = value + 0.0;
     let text = if value != 0.0 && value.abs() < 0.001 { format!("{value:.2e}") } else { format!("{value:.4}") };
     match text.contains('e') {
         true => text,
