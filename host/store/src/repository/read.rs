@@ -2,7 +2,8 @@
 
 use std::{
     io::{self, Read},
-    sync::{PoisonError, RwLockReadGuard},
+    sync::{PoisonError, RwLockReadGuard, mpsc},
+    thread::{self, JoinHandle},
 };
 
 use stagewright_core::{Digest, Name, Selector, VersionRef, canonical, name::nearest};
@@ -19,6 +20,10 @@ use crate::{
 
 /// Rows are asked for in pages of this many.
 const PAGE: usize = 1000;
+/// Artifacts of more chunks are read ahead.
+const FEW_CHUNKS: usize = 16;
+/// So many verified chunks may wait for their reader.
+const CHUNKS_AHEAD: usize = 8;
 
 /// Is given each row's key and value.
 type Visit<'a> = &'a mut dyn FnMut(&[u8], &[u8]) -> Result<()>;
@@ -136,10 +141,11 @@ impl Repository {
     /// There is none.
     pub fn reader(&self, digest: &Digest) -> Result<ArtifactReader> {
         let layout = self.shared.layout(digest)?.ok_or_else(|| self.shared.no_artifact(digest))?;
-        let mut chunks = self.shared.chunks(digest, layout)?;
-        chunks.reverse();
+        let chunks = self.shared.chunks(digest, layout)?;
         let hasher = layout.list.map(|_| blake3::Hasher::new());
-        Ok(ArtifactReader { repository: self.clone(), digest: *digest, hasher, chunks, current: io::Cursor::default() })
+        let ahead = (chunks.len() > FEW_CHUNKS).then(|| Ahead::start(self.clone(), chunks.clone())).flatten();
+        let (repository, chunks) = (self.clone(), chunks.into_iter());
+        Ok(ArtifactReader { repository, digest: *digest, hasher, chunks, ahead, current: io::Cursor::default() })
     }
 
     /// A table.
@@ -417,8 +423,9 @@ pub struct ArtifactReader {
     digest: Digest,
     /// The whole, where it is more than one chunk: each is verified by itself, and the end says whether it is they.
     hasher: Option<blake3::Hasher>,
-    /// Those still to come, the next one last.
-    chunks: Vec<Digest>,
+    /// Those still to come.
+    chunks: std::vec::IntoIter<Digest>,
+    ahead: Option<Ahead>,
     current: io::Cursor<Vec<u8>>,
 }
 
@@ -429,7 +436,7 @@ impl Read for ArtifactReader {
             if read > 0 || buffer.is_empty() {
                 return Ok(read);
             }
-            let Some(next) = self.chunks.pop() else {
+            let Some(next) = self.chunks.next() else {
                 return match self.hasher.take().map(|hasher| Digest::from_bytes(*hasher.finalize().as_bytes())) {
                     Some(found) if found != self.digest => Err(io::Error::other(StoreError::DamagedArtifact {
                         repository: self.repository.shared.name.clone(),
@@ -439,11 +446,50 @@ impl Read for ArtifactReader {
                     _ => Ok(0),
                 };
             };
-            let chunk = self.repository.shared.needed(&next).map_err(io::Error::other)?;
+            // Where nothing comes from ahead any more, the chunk itself says why, or is there after all.
+            let ahead = self.ahead.as_ref().and_then(|ahead| ahead.chunks.as_ref()?.recv().ok());
+            let chunk = ahead.unwrap_or_else(|| self.repository.shared.needed(&next)).map_err(io::Error::other)?;
             if let Some(hasher) = &mut self.hasher {
                 hasher.update(&chunk);
             }
             self.current = io::Cursor::new(chunk);
+        }
+    }
+}
+
+/// A thread that reads and verifies chunks in front of whoever reads the artifact: verifying each and verifying the
+/// whole take equally long.
+#[derive(Debug)]
+struct Ahead {
+    chunks: Option<mpsc::Receiver<Result<Vec<u8>>>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Ahead {
+    /// None where the system gives no thread.
+    fn start(repository: Repository, chunks: Vec<Digest>) -> Option<Self> {
+        let (sender, receiver) = mpsc::sync_channel(CHUNKS_AHEAD);
+        let read = move || {
+            for digest in chunks {
+                let chunk = repository.shared.needed(&digest);
+                let failed = chunk.is_err();
+                if sender.send(chunk).is_err() || failed {
+                    break;
+                }
+            }
+        };
+        let thread = thread::Builder::new().name("read-ahead".to_owned()).spawn(read).ok()?;
+        Some(Self { chunks: Some(receiver), thread: Some(thread) })
+    }
+}
+
+impl Drop for Ahead {
+    fn drop(&mut self) {
+        // The thread holds the repository open, which whoever drops the reader may want closed.
+        self.chunks = None;
+        if let Some(thread) = self.thread.take() {
+            // What it has to say of its end, the reader found out by itself.
+            let _ = thread.join();
         }
     }
 }
