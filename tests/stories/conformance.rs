@@ -51,13 +51,18 @@ fn every_plugin_that_comes_along_keeps_every_promise() {
 fn a_quick_look_compiles_once_and_says_what_it_left_out() {
     let lab = Lab::empty();
     lab.ok(&["init"]);
-    let plugin = component("tabular");
+    let plugin = component("logistic-regression");
     let plugin = plugin.to_str().expect("a path of text");
     let compiled = || std::fs::read_dir(lab.file(".stagewright/cache/compiled")).expect("it is kept").count();
     let (code, quick) = test(&lab, plugin, &["--quick"]);
     assert_eq!((code, compiled()), (Some(0), 1), "{quick}");
     let left_out = |found| checks(found, "skipped").iter().filter(|(name, _)| name.ends_with("profiles")).count();
     assert_eq!(left_out(&quick), 1, "{quick}");
+    // A check that goes in several ways passes on those that it went, and names the one that it did not.
+    let passed = checks(&quick, "passed");
+    for name in ["describes itself the same way each time", "gives the same in another process and profile"] {
+        assert!(passed.iter().any(|check| check.0 == name && check.1.contains("`fast` alone")), "{name}: {quick}");
+    }
     let (code, whole) = test(&lab, plugin, &[]);
     assert_eq!((code, compiled(), left_out(&whole)), (Some(0), 2, 0), "{whole}");
 }

@@ -139,9 +139,9 @@ fn every_attack_ends_in_words_and_harms_nobody() {
         lab.write(&format!("plugins/{}.wasm", attack.name), &attack.component);
     }
     lab.ok(&["plugin", "add", "plugins"]);
-    let runs = [(AMPLE, false), (SHORT, true)].map(|(time, last)| {
+    let runs = [(AMPLE, false), (SHORT, true)].map(|(time, without_end)| {
         lab.write("stagewright.toml", settings(time));
-        lab.write("attacks.toml", pipeline(attacks.iter().filter(|attack| endless(attack.name) == last)));
+        lab.write("attacks.toml", pipeline(attacks.iter().filter(|attack| endless(attack.name) == without_end)));
         let run = lab.run(&["--json", "run", "attacks.toml", "--fresh"]);
         assert_eq!(run.code, Some(3), "{}", run.err);
         serde_json::from_str::<Value>(&run.out).expect("the run is told as JSON")

@@ -229,7 +229,9 @@ pub(crate) fn fsck(context: &Context) -> Result<(), Failure> {
     Err(Failure::new(
         NOT_VERIFIED,
         match checks.iter().all(|check| check.lost.is_empty()) {
-            true => "not every repository could be checked: make way for the check, then repeat it",
+            true => {
+                "not every repository could be checked; put right what stands behind `not checked`, then check again"
+            }
             false => "something is lost; `stagewright repo restore` brings back what a backup has",
         },
     ))

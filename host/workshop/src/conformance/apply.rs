@@ -192,7 +192,7 @@ fn elsewhere(learned: &Learned<'_>) -> Result<String, Broken> {
             return Err(Broken::because(difference));
         }
     }
-    Ok(String::new())
+    Ok(learned.subject.left_out())
 }
 
 fn named(learned: &Learned<'_>) -> Result<String, Broken> {

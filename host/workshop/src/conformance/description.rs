@@ -75,7 +75,7 @@ fn steady(subject: &Subject<'_>, inspection: &Inspection) -> Result<String, Brok
             return Err(Broken::because(format!("{what} it says something else")));
         }
     }
-    Ok(String::new())
+    Ok(subject.left_out())
 }
 
 fn metadata(inspection: &Inspection, book: &mut Book<'_>) -> Result<(), Error> {

@@ -161,7 +161,7 @@ fn same(scene: &Scene<'_>, book: &mut Book<'_>) -> Result<(), Error> {
     for (name, mut ways) in ways {
         ways.retain(|way| scene.subject.goes(*way));
         if ways.is_empty() {
-            book.skip(name, "a quick look is at the profile `fast` alone");
+            book.skip(name, &scene.subject.left_out());
             continue;
         }
         let look = || {

@@ -106,6 +106,11 @@ impl<'a> Subject<'a> {
         !self.quick || way.profile != Profile::Strict
     }
 
+    /// What a check that goes in several ways says where the kit does not go all of them.
+    pub(super) fn left_out(&self) -> String {
+        if self.quick { "a quick look is at the profile `fast` alone".to_owned() } else { String::new() }
+    }
+
     pub(super) fn inspect(&self) -> Result<stagewright_runtime::Inspection, StageError> {
         self.pools[0].inspect(&self.component, self.cancel)
     }
