@@ -13,6 +13,12 @@ const EPSILON: f64 = 1e-15;
 /// A sum of gradients and one of hessians.
 type Sums = [f64; 2];
 
+/// A place for every byte, so that a bin's number needs no check.
+type Bins = [Sums; 256];
+
+/// Rows are summed into the bins of so many features at once: finding a row and its gradients is paid once for all.
+const TOGETHER: usize = 4;
+
 /// The data that trees are grown on.
 #[derive(Debug, Clone, Copy)]
 pub struct Ground<'a> {
@@ -92,6 +98,8 @@ pub struct Grower<'a> {
     aside: Vec<u32>,
     /// The gradients of a leaf's rows, side by side.
     packed: Vec<[f32; 2]>,
+    /// What rows are summed in.
+    bins: Box<[Bins; TOGETHER]>,
     spare: Vec<Vec<Sums>>,
     /// Where each leaf's rows are after growing.
     spans: Vec<(usize, usize)>,
@@ -104,7 +112,8 @@ impl<'a> Grower<'a> {
         for cuts in ground.cuts {
             offsets.push(offsets.last().copied().unwrap_or_default() + cuts.count());
         }
-        Self { ground, offsets, rows: vec![], aside: vec![], packed: vec![], spare: vec![], spans: vec![] }
+        let bins = Box::new([[[0.0; 2]; 256]; TOGETHER]);
+        Self { ground, offsets, rows: vec![], aside: vec![], packed: vec![], bins, spare: vec![], spans: vec![] }
     }
 
     /// The rows of each leaf of the tree grown last.
@@ -225,43 +234,59 @@ impl<'a> Grower<'a> {
         let column = self.ground.table.column(split.feature);
         let of_values = self.ground.cuts[split.feature].of_values();
         let missing_left = split.missing_left.unwrap_or(false);
+        let goes_left: [bool; 256] =
+            std::array::from_fn(|bin| if bin >= of_values { missing_left } else { bin <= split.bin });
         let rows = &mut self.rows[leaf.start..leaf.start + leaf.rows];
-        self.aside.clear();
-        let mut kept = 0;
-        for place in 0..rows.len() {
-            let row = rows[place];
-            let bin = usize::from(column[row as usize]);
-            let left = if bin >= of_values { missing_left } else { bin <= split.bin };
-            if left {
-                rows[kept] = row;
-                kept += 1;
-            } else {
-                self.aside.push(row);
-            }
+        if self.aside.len() < rows.len() {
+            self.aside.resize(rows.len(), 0);
         }
-        rows[kept..].copy_from_slice(&self.aside);
+        let aside = &mut self.aside[..rows.len()];
+        let (mut kept, mut set_aside) = (0, 0);
+        for place in 0..rows.len() {
+            // Written to both sides and counted on one: a branch would be guessed wrong every other time.
+            let row = rows[place];
+            let left = goes_left[usize::from(column[row as usize])];
+            rows[kept] = row;
+            aside[set_aside] = row;
+            kept += usize::from(left);
+            set_aside += usize::from(!left);
+        }
+        rows[kept..].copy_from_slice(&aside[..set_aside]);
         kept
     }
 
     fn histogram_of(&mut self, leaf: &Leaf, gradients: &[[f32; 2]]) -> Vec<Sums> {
+        // Of a histogram that was used before, only the bins of this leaf's features are written anew; no others are read.
         let mut histogram = self.spare.pop().unwrap_or_default();
-        histogram.clear();
         histogram.resize(self.offsets.last().copied().unwrap_or_default(), [0.0; 2]);
-        let rows = &self.rows[leaf.start..leaf.start + leaf.rows];
         self.packed.clear();
+        let rows = &self.rows[leaf.start..leaf.start + leaf.rows];
         self.packed.extend(rows.iter().map(|&row| gradients[row as usize]));
-        let everything = rows.len() == self.ground.table.rows();
-        for &feature in &leaf.features {
-            let bins = &mut histogram[self.offsets[feature]..self.offsets[feature + 1]];
-            let column = self.ground.table.column(feature);
-            // All rows are in their first order, so that the column can be read straight through.
-            if everything {
-                add(bins, column.iter().copied().zip(&self.packed));
-            } else {
-                add(bins, rows.iter().map(|&row| column[row as usize]).zip(&self.packed));
-            }
-        }
+        let (groups, rest) = leaf.features.as_chunks::<TOGETHER>();
+        groups.iter().for_each(|group| self.sum(leaf, *group, &mut histogram));
+        rest.iter().for_each(|feature| self.sum(leaf, [*feature], &mut histogram));
         histogram
+    }
+
+    /// Sums a leaf's gradients in the bins of a few features.
+    fn sum<const FEATURES: usize>(&mut self, leaf: &Leaf, features: [usize; FEATURES], histogram: &mut [Sums]) {
+        let (table, offsets) = (self.ground.table, &self.offsets);
+        let columns = features.map(|feature| table.column(feature));
+        let Some((bins, _)) = self.bins.split_first_chunk_mut::<FEATURES>() else { return };
+        for (feature, bins) in features.into_iter().zip(bins.iter_mut()) {
+            bins[..offsets[feature + 1] - offsets[feature]].fill([0.0; 2]);
+        }
+        let rows = &self.rows[leaf.start..leaf.start + leaf.rows];
+        // All rows are in their first order, so that columns can be read straight through.
+        if rows.len() == table.rows() {
+            add(bins, columns, 0..rows.len(), &self.packed);
+        } else {
+            add(bins, columns, rows.iter().map(|&row| row as usize), &self.packed);
+        }
+        for (feature, bins) in features.into_iter().zip(bins.iter()) {
+            let place = &mut histogram[offsets[feature]..offsets[feature + 1]];
+            place.copy_from_slice(&bins[..place.len()]);
+        }
     }
 
     fn recycle(&mut self, histogram: Vec<Sums>) {
@@ -303,12 +328,20 @@ impl<'a> Grower<'a> {
 }
 
 #[inline(always)]
-fn add<'g>(bins: &mut [Sums], rows: impl Iterator<Item = (u8, &'g [f32; 2])>) {
-    for (bin, gradient) in rows {
-        // A bin that is not there would be a mistake of ours; skipping costs nothing that could be measured.
-        if let Some(sums) = bins.get_mut(usize::from(bin)) {
-            sums[0] += f64::from(gradient[0]);
-            sums[1] += f64::from(gradient[1]);
+fn add<const FEATURES: usize>(
+    bins: &mut [Bins; FEATURES],
+    columns: [&[u8]; FEATURES],
+    rows: impl Iterator<Item = usize>,
+    gradients: &[[f32; 2]],
+) {
+    // One length for all, so that a row is compared with it once.
+    let len = columns.iter().map(|column| column.len()).min().unwrap_or_default();
+    let columns = columns.map(|column| &column[..len]);
+    for (row, gradient) in rows.zip(gradients) {
+        let gradient = gradient.map(f64::from);
+        for (bins, column) in bins.iter_mut().zip(columns) {
+            let sums = &mut bins[usize::from(column[row])];
+            *sums = [sums[0] + gradient[0], sums[1] + gradient[1]];
         }
     }
 }

@@ -246,21 +246,10 @@ impl Design {
 
     /// The products of every two columns, each row weighted.
     pub fn products(&self, weights: impl Fn(usize) -> f64) -> Symmetric {
-        let mut matrix = Symmetric::zeros(self.width);
-        let mut quads = self.numbers.chunks_exact(self.numeric * 4);
-        for (quad, first) in (&mut quads).zip((0..).step_by(4)) {
-            let (left, right) = quad.split_at(self.numeric * 2);
-            let ((one, two), (three, four)) = (left.split_at(self.numeric), right.split_at(self.numeric));
-            let weights = [weights(first), weights(first + 1), weights(first + 2), weights(first + 3)];
-            matrix.add_products([one, two, three, four], weights);
-        }
-        let rest = quads.remainder().chunks_exact(self.numeric);
-        for (row, numbers) in (self.rows - rest.len()..).zip(rest) {
-            matrix.add_products([numbers], [weights(row)]);
-        }
-        for row in 0..self.rows {
+        let weights: Vec<f64> = (0..self.rows).map(weights).collect();
+        let mut matrix = Symmetric::of_products(self.width, &self.numbers, &weights);
+        for (row, weight) in weights.into_iter().enumerate() {
             let (numbers, places) = self.row(row);
-            let weight = if places.is_empty() { 0.0 } else { weights(row) };
             for (nth, place) in places.iter().enumerate() {
                 let cells = matrix.row_mut(*place as usize);
                 cells.iter_mut().zip(numbers).for_each(|(cell, number)| *cell += weight * number);

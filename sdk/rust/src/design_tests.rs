@@ -56,3 +56,26 @@ fn missing_numbers_missing_columns_and_changed_types_are_refused() {
     columns.remove(1);
     assert!(matches!(encoding.apply(&Table::new(columns).unwrap()), Err(Failure::InvalidData(_))));
 }
+
+#[test]
+fn products_are_summed_four_rows_at_a_time_to_the_last_bit() {
+    let part = |row: usize, column: usize| ((row * 7 + column * 13) as f64 * 0.37).sin();
+    for (rows, columns) in [(1, 1), (3, 2), (4, 5), (11, 4), (30, 7)] {
+        let numbered = (0..columns)
+            .map(|column| Series::of_floats(format!("x{column}"), (0..rows).map(|row| part(row, column)).collect()));
+        let table = Table::new(numbered.collect()).unwrap();
+        let encoding = Encoding::learn(&table.columns().iter().collect::<Vec<_>>()).unwrap();
+        let weight = |row: usize| 1.0 / (row as f64 + 3.0);
+        let products = encoding.apply(&table).unwrap().products(weight);
+        for left in 0..columns {
+            for right in 0..=left {
+                let product = |row: usize| part(row, left) * weight(row) * part(row, right);
+                let fours = (0..rows / 4).map(|four| {
+                    ((product(four * 4) + product(four * 4 + 1)) + product(four * 4 + 2)) + product(four * 4 + 3)
+                });
+                let expected = fours.chain((rows / 4 * 4..rows).map(product)).fold(0.0, |sum, one| sum + one);
+                assert_eq!(products.row(left)[right].to_bits(), expected.to_bits(), "{rows} rows: {left} {right}");
+            }
+        }
+    }
+}

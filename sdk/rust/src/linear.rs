@@ -33,21 +33,37 @@ impl Symmetric {
         &mut self.cells[start..=start + row]
     }
 
-    /// Adds the products of every two parts of vectors, each vector weighted: `Σ weight · vector · vectorᵀ`. Vectors
-    /// shorter than the matrix fill its first rows. Several at once read and write the matrix once for all of them.
-    pub fn add_products<const N: usize>(&mut self, vectors: [&[f64]; N], weights: [f64; N]) {
-        let width = vectors.iter().map(|vector| vector.len()).min().unwrap_or(0);
-        let mut rest = self.cells.as_mut_slice();
-        for row in 0..width {
-            let cells;
-            (cells, rest) = rest.split_at_mut(row + 1);
-            let factors: [f64; N] = std::array::from_fn(|nth| vectors[nth][row] * weights[nth]);
-            let vectors = vectors.map(|vector| &vector[..cells.len()]);
-            for (column, cell) in cells.iter_mut().enumerate() {
-                let products = factors.iter().zip(&vectors).map(|(factor, vector)| factor * vector[column]);
-                *cell += products.sum::<f64>();
-            }
+    /// The products of every two parts of vectors, summed over the vectors, each weighted: `Σ weight · vector · vectorᵀ`.
+    /// The vectors stand one behind the other, as many as there are weights; they fill the first rows of the matrix.
+    pub fn of_products(size: usize, vectors: &[f64], weights: &[f64]) -> Self {
+        let mut matrix = Self::zeros(size);
+        let width = vectors.len() / weights.len().max(1);
+        if width == 0 {
+            return matrix;
         }
+        let mut products = Products::new(width);
+        // Sums run over four vectors first, then over those sums. What is left counts as fours of one.
+        let fours = weights.len() / 4;
+        let groups = fours + weights.len() % 4;
+        let vector_of = |group: usize, nth: usize| match (group < fours, nth) {
+            (true, _) => Some(group * 4 + nth),
+            (false, 0) if group < groups => Some(fours * 3 + group),
+            _ => None,
+        };
+        for first in (0..groups).step_by(AT_ONCE / 4) {
+            for place in 0..AT_ONCE {
+                match vector_of(first + place / 4, place % 4) {
+                    Some(nth) => products.hold(place, &vectors[nth * width..(nth + 1) * width], weights[nth]),
+                    None => products.hold_none(place),
+                }
+            }
+            products.add();
+        }
+        for row in 0..width {
+            let sums = products.sums[row * products.pairs..].as_flattened();
+            matrix.row_mut(row).copy_from_slice(&sums[..=row]);
+        }
+        matrix
     }
 
     /// Multiplies with a vector.
@@ -84,6 +100,64 @@ impl Symmetric {
             cells[row] = if dependent[row] { 1.0 } else { pivot.sqrt() };
         }
         Factor { lower: self, dependent }
+    }
+}
+
+/// So many vectors are multiplied at once: their factors and one pair of sums fit the registers of a processor.
+const AT_ONCE: usize = 8;
+
+/// A sum of products in the making. Columns are taken in pairs, the width of a register; the pairs of all vectors held
+/// stand side by side, so that each is found at a fixed distance.
+struct Products {
+    pairs: usize,
+    /// A row of pairs for each part, of which those behind the diagonal are not made.
+    sums: Vec<[f64; 2]>,
+    columns: Vec<[[f64; 2]; AT_ONCE]>,
+    factors: Vec<[f64; AT_ONCE]>,
+}
+
+impl Products {
+    fn new(width: usize) -> Self {
+        let pairs = width.div_ceil(2);
+        Self {
+            pairs,
+            sums: vec![[0.0; 2]; width * pairs],
+            columns: vec![[[0.0; 2]; AT_ONCE]; pairs],
+            factors: vec![[0.0; AT_ONCE]; width],
+        }
+    }
+
+    fn hold(&mut self, place: usize, vector: &[f64], weight: f64) {
+        for (factors, part) in self.factors.iter_mut().zip(vector) {
+            factors[place] = part * weight;
+        }
+        let (pairs, rest) = vector.as_chunks::<2>();
+        for (columns, pair) in self.columns.iter_mut().zip(pairs) {
+            columns[place] = *pair;
+        }
+        if let (Some(columns), Some(last)) = (self.columns.last_mut(), rest.first()) {
+            columns[place] = [*last, 0.0];
+        }
+    }
+
+    fn hold_none(&mut self, place: usize) {
+        self.factors.iter_mut().for_each(|factors| factors[place] = 0.0);
+        self.columns.iter_mut().for_each(|columns| columns[place] = [0.0; 2]);
+    }
+
+    /// Adds the vectors that are held.
+    fn add(&mut self) {
+        for (row, (sums, factors)) in self.sums.chunks_exact_mut(self.pairs).zip(&self.factors).enumerate() {
+            let factors = *factors;
+            for (sums, columns) in sums[..=row / 2].iter_mut().zip(&self.columns) {
+                let product = |nth: usize| columns[nth].map(|part| factors[nth] * part);
+                let plus = |one: [f64; 2], other: [f64; 2]| [one[0] + other[0], one[1] + other[1]];
+                let four = |first: usize| {
+                    plus(plus(plus(product(first), product(first + 1)), product(first + 2)), product(first + 3))
+                };
+                *sums = plus(plus(*sums, four(0)), four(4));
+            }
+        }
     }
 }
 
