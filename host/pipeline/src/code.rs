@@ -91,7 +91,7 @@ pub fn add(
     let (component, plugin) = inspect(&project.pool, &project.limits(), component, what)?;
     let code = project.store.code()?;
     let _deciding = project.deciding();
-    let latest = code.log(name)?.into_iter().next();
+    let latest = code.latest(name)?;
     let known = code.record(SIGNATURES, plugin.digest.as_bytes())?;
     let new_signature = origin.signature.as_ref().filter(|signed| known.as_deref() != Some(signed.text.as_bytes()));
     let unchanged = latest.clone().filter(|latest| latest.digest == plugin.digest);

@@ -356,8 +356,11 @@ fn keep_file(project: &Project, pipeline: &Pipeline) -> Result<Used> {
     let name: stagewright_core::Name = format!("pipeline.{}", pipeline.name).parse()?;
     let code = project.store.code()?;
     let digest = Digest::of(pipeline.source.text().as_bytes());
-    if let Some(latest) = code.log(&name)?.into_iter().find(|version| version.digest == digest) {
-        return Ok(Used { name, number: latest.number, digest });
+    let known = |version: &stagewright_store::Version| version.digest == digest;
+    let latest = code.latest(&name)?.filter(known);
+    let same = if latest.is_some() { latest } else { code.log(&name)?.into_iter().find(known) };
+    if let Some(same) = same {
+        return Ok(Used { name, number: same.number, digest });
     }
     let mut transaction = code.begin(&project.actor())?;
     transaction.put_bytes(pipeline.source.text().as_bytes())?;
@@ -372,7 +375,7 @@ fn register_model(project: &Project, plan: &Plan, record: &RunRecord) -> Result<
     let stage = record.stages.iter().find(|stage| stage.name == plan.stages[*trainer].name);
     let Some(digest) = stage.and_then(|stage| stage.outputs.get("model")).copied() else { return Ok(None) };
     let models = project.store.models()?;
-    let latest = models.log(name)?.into_iter().next();
+    let latest = models.latest(name)?;
     if let Some(latest) = latest.as_ref().filter(|latest| latest.digest == digest) {
         return Ok(Some(Used { name: name.clone(), number: latest.number, digest }));
     }

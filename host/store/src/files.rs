@@ -211,6 +211,13 @@ impl Files {
         read().map_err(StoreError::io("cannot list", path))
     }
 
+    /// The names alone, in no order: not a question for each file.
+    pub(crate) fn names(&self, path: &str) -> Result<Vec<String>> {
+        let entries = self.dir.read_dir(path).map_err(StoreError::io("cannot list", path))?;
+        let name = |entry: io::Result<cap_std::fs::DirEntry>| Ok(entry?.file_name().to_string_lossy().into_owned());
+        entries.map(name).collect::<io::Result<_>>().map_err(StoreError::io("cannot list", path))
+    }
+
     /// Bytes left on the file system, for users without special rights.
     pub(crate) fn free_space(&self) -> u64 {
         rustix::fs::fstatvfs(&*self.dir).map_or(u64::MAX, |stat| stat.f_bavail.saturating_mul(stat.f_frsize))

@@ -9,7 +9,8 @@
 //! left them: some damage it would not notice, and answer that there is nothing.
 //!
 //! Sled can be opened by one process at a time. Whoever only looks at a repository asks the file of sorted rows that the
-//! writer leaves beside the checkpoint.
+//! writer leaves beside the checkpoint. So does the writer itself until it has many questions or rows to fold: a short
+//! life never opens sled.
 
 mod marks;
 mod sled;
@@ -19,7 +20,10 @@ use std::{
     collections::BTreeMap,
     ops::Bound,
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU32, Ordering},
+    },
 };
 
 use stagewright_core::Digest;
@@ -41,6 +45,10 @@ const SLED: &str = "sled";
 
 /// So often sled is opened and read until its files stay as they are.
 const MOST_SETTLING: usize = 5;
+
+/// So many questions are asked of the file of sorted rows before sled is opened: that costs as much as they do, but
+/// then each costs less.
+const FEW_QUESTIONS: u32 = 500;
 
 /// Rows are copied in pages of this many.
 const PAGE: usize = 4096;
@@ -91,6 +99,9 @@ pub(crate) struct Index {
     /// The length of sled's files when they were.
     vouched: usize,
     engine: Mutex<Option<Arc<dyn Engine>>>,
+    /// The same rows as sled's, for a life of few questions.
+    rows: Option<Sorted>,
+    questions: AtomicU32,
     /// What is below the rows in memory.
     below: Below,
 }
@@ -130,6 +141,7 @@ impl Index {
             Some(position) if sled_files(files).is_ok_and(|found| found.as_bytes() == &checkpoint[line..]) => {
                 index.folded = position;
                 index.vouched = index.sled_len()?;
+                index.rows = Sorted::open(files, repository).filter(|rows| rows.position() == position);
             }
             _ => {
                 progress(&format!(
@@ -169,6 +181,8 @@ impl Index {
             unvouched: 0,
             vouched: 0,
             engine: Mutex::new(None),
+            rows: None,
+            questions: AtomicU32::new(0),
             below,
         }
     }
@@ -186,6 +200,7 @@ impl Index {
     /// Sets sled aside; everything is to be replayed.
     pub(crate) fn discard(&mut self) -> Result<()> {
         self.engine = Mutex::new(None);
+        self.rows = None;
         self.recent.clear();
         (self.weight, self.folded, self.unvouched, self.vouched) = (0, Position::START, 0, 0);
         if self.files.exists(CHECKPOINT) {
@@ -200,6 +215,12 @@ impl Index {
 
     /// Asks what is below, or the journal where that fails.
     fn ask<T>(&self, question: impl Fn(&dyn Engine) -> Result<T>) -> Result<T> {
+        if let Some(rows) = &self.rows
+            && self.questions.fetch_add(1, Ordering::Relaxed) < FEW_QUESTIONS
+            && let Ok(answer) = question(rows)
+        {
+            return Ok(answer);
+        }
         self.engine().and_then(|engine| question(&*engine)).or_else(|error| {
             tracing::warn!(repository = self.repository, %error, "the index failed: asking the journal in its place");
             let stand_in = self.stand_in()?;
@@ -353,6 +374,7 @@ impl Index {
             self.engine = Mutex::new(None);
             self.files.remove_dir_all(SLED)?;
         }
+        self.rows = None;
         let mut rows = self.recent.iter().map(|(key, value)| (key.as_slice(), value.as_deref()));
         self.engine()?.apply(&mut rows)?;
         self.folded = position;

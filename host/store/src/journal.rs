@@ -266,8 +266,8 @@ pub(crate) fn replay(
         is_first = false;
         end = start;
         let mut offset = FILE_HEADER as u64;
-        while let Some((payload, len)) = frame(&mut file, offset, end).map_err(cannot_read())? {
-            end = end.after(payload);
+        while let Some((after, payload, len)) = frame(&mut file, offset, end).map_err(cannot_read())? {
+            end = after;
             if end.frames > from.frames {
                 let rows =
                     decode(payload).ok_or_else(|| damaged(format!("{path}: frame {} is no rows", end.frames)))?;
@@ -309,14 +309,14 @@ fn has_header(files: &Files, path: &str) -> bool {
     read && file_start(&header).is_some()
 }
 
-/// The payload of the whole frame at `offset` that continues `before`, and the frame's length.
-fn frame(file: &mut Window, offset: u64, before: Position) -> io::Result<Option<(&[u8], u64)>> {
+/// The position behind the whole frame at `offset` that continues `before`, its payload, and the frame's length.
+fn frame(file: &mut Window, offset: u64, before: Position) -> io::Result<Option<(Position, &[u8], u64)>> {
     let Some(header) = file.at(offset, FRAME_HEADER as u64)? else { return Ok(None) };
     let Some(payload_len) = payload_len(header) else { return Ok(None) };
     let len = (FRAME_HEADER + payload_len + Digest::LEN) as u64;
     let Some((number, payload, chain)) = file.at(offset, len)?.and_then(parts) else { return Ok(None) };
     let after = before.after(payload);
-    Ok((number == after.frames && chain == after.chain.as_bytes()).then_some((payload, len)))
+    Ok((number == after.frames && chain == after.chain.as_bytes()).then_some((after, payload, len)))
 }
 
 fn payload_len(header: &[u8]) -> Option<usize> {

@@ -350,8 +350,13 @@ pub(crate) fn scan(files: &Files, pack: u32, mut visit: impl FnMut(Location, Rec
     Ok(())
 }
 
+/// The number of a pack, from its file's name.
+pub(crate) fn number(name: &str) -> Option<u32> {
+    name.strip_suffix(".pack")?.parse().ok()
+}
+
 /// The numbers and lengths of the packs there are.
 pub(crate) fn list(files: &Files) -> Result<Vec<(u32, u64)>> {
     let names = files.list("packs")?;
-    Ok(names.iter().filter_map(|(name, len)| Some((name.strip_suffix(".pack")?.parse().ok()?, *len))).collect())
+    Ok(names.iter().filter_map(|(name, len)| Some((number(name)?, *len))).collect())
 }

@@ -402,7 +402,7 @@ fn load(
 }
 
 fn next_pack(files: &Files) -> Result<u32> {
-    Ok(pack::list(files)?.iter().map(|(number, _)| number + 1).max().unwrap_or(0))
+    Ok(files.names("packs")?.iter().filter_map(|name| pack::number(name)).max().map_or(0, |last| last + 1))
 }
 
 /// How many audit entries there are, and the hash of the last.

@@ -83,6 +83,10 @@ impl Shared {
         }
     }
 
+    fn read_version(&self, row: &[u8]) -> Result<Version> {
+        canonical::from_slice(row).map_err(|_| self.damaged("a version's row"))
+    }
+
     /// Every row whose key begins with `prefix`, page by page.
     pub(crate) fn each(&self, prefix: &[u8], visit: Visit<'_>) -> Result<()> {
         let mut after: Option<Vec<u8>> = None;
@@ -175,11 +179,7 @@ impl Repository {
         let name = wanted.name.as_str();
         let number = match &wanted.selector {
             Selector::Number(number) => Some(*number),
-            Selector::Latest => {
-                let prefix = rows::named(rows::VERSION, name, &[]);
-                let last = self.shared.index().scan(&prefix, None, 1, true)?;
-                last.first().and_then(|(key, _)| rows::number(&key[prefix.len()..]))
-            }
+            Selector::Latest => return self.latest(&wanted.name)?.map_or_else(|| Err(self.no_version(wanted)?), Ok),
             Selector::Tag(tag) => {
                 let key = rows::named(rows::TAG, name, tag.as_str().as_bytes());
                 self.shared.index().get(&key)?.as_deref().and_then(rows::number)
@@ -195,9 +195,18 @@ impl Repository {
         }
     }
 
+    /// The newest version of a name; none where it has none.
+    ///
+    /// # Errors
+    /// The index cannot be read.
+    pub fn latest(&self, name: &Name) -> Result<Option<Version>> {
+        let newest = self.shared.index().scan(&rows::named(rows::VERSION, name.as_str(), &[]), None, 1, true)?;
+        newest.first().map(|(_, row)| self.shared.read_version(row)).transpose()
+    }
+
     fn version(&self, name: &str, number: u64) -> Result<Option<Version>> {
         let row = self.shared.index().get(&rows::named(rows::VERSION, name, &number.to_be_bytes()))?;
-        row.map(|row| canonical::from_slice(&row).map_err(|_| self.shared.damaged("a version's row"))).transpose()
+        row.map(|row| self.shared.read_version(&row)).transpose()
     }
 
     fn no_version(&self, wanted: &VersionRef) -> Result<StoreError> {
@@ -209,7 +218,7 @@ impl Repository {
                 Selector::Number(number) => self.shared.index().get(&key(number))?.is_some(),
                 _ => false,
             };
-            match (deleted, self.log(&wanted.name)?.first()) {
+            match (deleted, self.latest(&wanted.name)?) {
                 (true, _) => Some("it was deleted: the audit log has who and why".to_owned()),
                 (false, Some(latest)) => Some(format!("the latest version is {}@{}", latest.name, latest.number)),
                 (false, None) => Some("all its versions were deleted".to_owned()),
@@ -244,7 +253,7 @@ impl Repository {
     pub fn log(&self, name: &Name) -> Result<Vec<Version>> {
         let mut versions = Vec::new();
         self.shared.each(&rows::named(rows::VERSION, name.as_str(), &[]), &mut |_, value| {
-            versions.push(canonical::from_slice(value).map_err(|_| self.shared.damaged("a version's row"))?);
+            versions.push(self.shared.read_version(value)?);
             Ok(())
         })?;
         versions.reverse();
