@@ -6,7 +6,10 @@ use std::{
     io,
     os::fd::AsFd,
     path::Path,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        mpsc::{self, Receiver},
+    },
     thread,
 };
 
@@ -45,7 +48,8 @@ pub fn serve() -> io::Result<()> {
         let output = File::from(io::stdout().as_fd().try_clone_to_owned()?);
         // Nearly every order needs it, and the parent is still busy with making up its mind.
         engine(Flavour::Batch, Profile::default()).map_err(io::Error::other)?;
-        let pipe = Pipe { input: Mutex::new(input), output: Mutex::new(output) };
+        let input = Mutex::new(Source::Pipe(input));
+        let pipe = Pipe { input, output: Mutex::new(output), ahead: Mutex::default() };
         Worker { pipe: Arc::new(pipe), loaded: BTreeMap::new(), blobs: Vec::new() }.serve()
     })?;
     served.join().unwrap_or_else(|_| Err(io::Error::other("the worker's thread panicked")))
@@ -55,18 +59,103 @@ pub fn serve() -> io::Result<()> {
 const ANY: u64 = u64::MAX;
 
 struct Pipe {
-    input: Mutex<File>,
+    input: Mutex<Source>,
     output: Mutex<File>,
+    /// A batch that was asked for before the guest did and that is on its way, or here already.
+    ahead: Mutex<Option<Wanted>>,
+}
+
+/// Where messages come from.
+enum Source {
+    Pipe(File),
+    /// A thread that takes them from the pipe. So the parent, which sends a batch while the guest is busy with the one
+    /// before, never has to wait, and can always be told something.
+    Thread(Receiver<io::Result<Received>>),
+}
+
+type Received = (ToWorker, Vec<u8>);
+
+/// A batch of a table, by their numbers, and some of its columns.
+#[derive(Clone, PartialEq, Eq)]
+struct Wanted {
+    table: usize,
+    batch: usize,
+    columns: Vec<usize>,
 }
 
 impl Pipe {
-    fn receive(&self) -> io::Result<(ToWorker, Vec<u8>)> {
-        receive(&mut *self.input.lock().unwrap_or_else(PoisonError::into_inner), ANY)
+    fn receive(&self) -> io::Result<Received> {
+        match &mut *lock(&self.input) {
+            Source::Pipe(input) => receive(input, ANY),
+            Source::Thread(received) => received.recv().unwrap_or_else(|_| Err(io::ErrorKind::UnexpectedEof.into())),
+        }
     }
 
     fn send(&self, message: &FromWorker, body: &[u8]) -> io::Result<()> {
-        send(&mut *self.output.lock().unwrap_or_else(PoisonError::into_inner), message, body)
+        send(&mut *lock(&self.output), message, body)
     }
+
+    /// A batch of a table that has so many. The one behind it, if there is one, is asked for too.
+    fn batch(&self, wanted: Wanted, batches: usize) -> io::Result<Vec<u8>> {
+        let ahead = lock(&self.ahead).take();
+        if ahead.as_ref() != Some(&wanted) {
+            if ahead.is_some() {
+                self.receive_batch()?;
+            }
+            self.ask(&wanted)?;
+        }
+        let body = self.receive_batch()?;
+        let next = Wanted { batch: wanted.batch + 1, ..wanted };
+        if next.batch < batches {
+            self.receive_elsewhere()?;
+            self.ask(&next)?;
+            *lock(&self.ahead) = Some(next);
+        }
+        Ok(body)
+    }
+
+    fn ask(&self, Wanted { table, batch, columns }: &Wanted) -> io::Result<()> {
+        self.send(&FromWorker::Read { table: *table, batch: *batch, columns: columns.clone() }, &[])
+    }
+
+    /// An answer to anything else than a batch. A batch that was asked for ahead comes before it.
+    fn receive_answer(&self) -> io::Result<Received> {
+        if lock(&self.ahead).take().is_some() {
+            self.receive_batch()?;
+        }
+        self.receive()
+    }
+
+    fn receive_batch(&self) -> io::Result<Vec<u8>> {
+        match self.receive()? {
+            (ToWorker::Batch, body) => Ok(body),
+            _ => Err(io::Error::other("the parent answered something else")),
+        }
+    }
+
+    fn receive_elsewhere(&self) -> io::Result<()> {
+        let mut source = lock(&self.input);
+        if let Source::Pipe(input) = &*source {
+            let mut input = input.try_clone()?;
+            // One message is taken in advance; what comes behind it waits in the pipe.
+            let (taken, received) = mpsc::sync_channel(1);
+            thread::Builder::new().name("receive".to_owned()).spawn(move || {
+                loop {
+                    let message = receive(&mut input, ANY);
+                    let is_last = message.is_err();
+                    if taken.send(message).is_err() || is_last {
+                        return;
+                    }
+                }
+            })?;
+            *source = Source::Thread(received);
+        }
+        Ok(())
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 struct Worker {
@@ -78,7 +167,7 @@ struct Worker {
 impl Worker {
     fn serve(mut self) -> io::Result<()> {
         loop {
-            let (message, body) = match self.pipe.receive() {
+            let (message, body) = match self.pipe.receive_answer() {
                 Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(()),
                 received => received?,
             };
@@ -262,19 +351,13 @@ impl Table for RemoteTable {
     }
 
     fn columns(&self, index: usize, columns: &[usize]) -> Result<Batch, BoxError> {
-        let ask = FromWorker::Read { table: self.info.number, batch: index, columns: columns.to_vec() };
-        self.pipe.send(&ask, &[])?;
-        match self.pipe.receive()? {
-            (ToWorker::Batch, body) => {
-                let batch = Batch::decode(&body)?;
-                // Whole batches come as they were stored; of others the parent had to look at each column.
-                if columns.is_empty() || columns.iter().copied().eq(0..self.info.schema.len()) {
-                    batch.check(&self.info.schema)?;
-                }
-                Ok(batch)
-            }
-            _ => Err("the parent answered something else".into()),
+        let wanted = Wanted { table: self.info.number, batch: index, columns: columns.to_vec() };
+        let batch = Batch::decode(&self.pipe.batch(wanted, self.info.batches)?)?;
+        // Whole batches come as they were stored; of others the parent had to look at each column.
+        if columns.is_empty() || columns.iter().copied().eq(0..self.info.schema.len()) {
+            batch.check(&self.info.schema)?;
         }
+        Ok(batch)
     }
 }
 
@@ -286,7 +369,7 @@ struct RemoteOutside {
 impl Outside for RemoteOutside {
     fn ask(&self, request: &Request, body: &[u8], _: &dyn Fn() -> bool) -> Result<grants::Answer, BoxError> {
         self.pipe.send(&FromWorker::Ask(request.clone()), body)?;
-        match self.pipe.receive()? {
+        match self.pipe.receive_answer()? {
             (ToWorker::Answer(result), body) => Ok(grants::Answer { result, body }),
             _ => Err("the parent answered something else".into()),
         }
