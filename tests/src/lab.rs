@@ -156,7 +156,7 @@ impl Lab {
 
     #[expect(clippy::disallowed_methods, reason = "a story is told in the environment of whoever tells it")]
     fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(binary());
+        let mut command = Command::new(program("stagewright"));
         command.current_dir(self.path()).env("STAGEWRIGHT_AUTHOR", "ada").args(arguments).stdin(Stdio::null());
         // What surrounds the tests must not change what is said.
         command.env_remove("STAGEWRIGHT_LOG").env("NO_COLOR", "1").env("COLUMNS", "100");
@@ -227,8 +227,9 @@ impl Said {
 }
 
 /// The built command line.
-fn binary() -> PathBuf {
-    built("stagewright", target().1)
+/// A built program: `stagewright`, or `stagewright-engine` beside it.
+pub fn program(name: &str) -> PathBuf {
+    built(name, target().1)
 }
 
 /// A built plugin.

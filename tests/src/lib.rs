@@ -7,6 +7,6 @@ pub mod registry;
 
 pub use self::{
     client::{Got, Serving, receive, send},
-    lab::{Daemon, Lab, Said, census, component, components, examples, interrupt, signal, tool, validators},
+    lab::{Daemon, Lab, Said, census, component, components, examples, interrupt, program, signal, tool, validators},
     masked::masked,
 };

@@ -1,7 +1,9 @@
 //! From rows to a registered model, again, and with one thing changed.
 
+use std::process::{Command, Output};
+
 use serde_json::Value;
-use stagewright_tests::{Lab, census, components, examples};
+use stagewright_tests::{Lab, census, components, examples, program};
 
 /// The stages of the latest run by name: whether each was known already.
 fn known(lab: &Lab) -> Vec<(String, bool)> {
@@ -48,6 +50,49 @@ fn an_unchanged_pipeline_is_not_run_again() {
     let runs = lab.json(&["runs"]);
     let count = runs.as_array().or_else(|| runs["runs"].as_array()).unwrap().len();
     assert_eq!(count, 1, "nothing changed, so there is nothing to record: {runs}");
+}
+
+#[test]
+fn what_has_not_changed_is_told_without_the_engine_and_in_its_words() {
+    let lab = Lab::census();
+    lab.ok(&["run", "pipelines/income.toml"]);
+    let run = |program: &std::path::Path, arguments: &[&str]| -> Output {
+        Command::new(program).current_dir(lab.path()).arg("run").args(arguments).output().expect("it starts")
+    };
+    let text = |output: &Output| String::from_utf8(output.stdout.clone()).expect("text");
+    let (front, engine) = (program("stagewright"), program("stagewright-engine"));
+    // A copy of the front alone can tell nothing but that.
+    let alone = lab.file("stagewright");
+    std::fs::copy(&front, &alone).expect("the program can be copied");
+    for arguments in
+        [&["pipelines/income.toml"][..], &["--json", "pipelines/income.toml"], &["pipelines/income.toml", "-q"]]
+    {
+        let told = run(&alone, arguments);
+        assert!(told.status.success(), "{arguments:?}: {told:?}");
+        assert_eq!(text(&told), text(&run(&engine, arguments)), "{arguments:?}");
+    }
+    assert!(text(&run(&alone, &["pipelines/income.toml"])).starts_with("nothing has changed since run 1\n"));
+    let json: Value = serde_json::from_str(&text(&run(&alone, &["pipelines/income.toml", "--json"]))).expect("JSON");
+    assert_eq!((&json["unchanged"], &json["run"]["id"]), (&Value::Bool(true), &Value::from(1)));
+
+    // Whatever may make a difference is the engine's to decide.
+    let is_asked = |arguments: &[&str]| {
+        let told = run(&alone, arguments);
+        let said = String::from_utf8_lossy(&told.stderr).into_owned();
+        assert_eq!(told.status.code(), Some(1), "{arguments:?}: {told:?}");
+        assert!(said.contains("stagewright-engine") && said.contains("one folder"), "{arguments:?}: {said}");
+    };
+    is_asked(&["pipelines/income.toml", "--fresh"]);
+    is_asked(&["pipelines/income.toml", "--seed", "4"]);
+    is_asked(&["pipelines/income.toml", "--record"]);
+    is_asked(&["pipelines/missing.toml"]);
+    is_asked(&["pipelines/income.toml", "pipelines/income.toml"]);
+    let settings = std::fs::read_to_string(lab.file("stagewright.toml")).expect("settings");
+    lab.write("stagewright.toml", format!("{settings}\n# changed\n"));
+    is_asked(&["pipelines/income.toml"]);
+    lab.write("stagewright.toml", settings);
+    lab.ok(&["run", "pipelines/income.toml", "--seed", "4"]);
+    is_asked(&["pipelines/income.toml"]);
 }
 
 #[test]

@@ -17,6 +17,12 @@ use crate::{
     surroundings,
 };
 
+/// A value as JSON, as it is printed.
+pub(crate) fn json_text<T: Serialize>(value: &T) -> Result<String, Failure> {
+    let text = serde_json::to_string_pretty(value).map_err(|error| Failure::new(CANNOT, error.to_string()))?;
+    Ok(text + "\n")
+}
+
 /// What a command works with.
 pub(crate) struct Context {
     root: PathBuf,
@@ -113,12 +119,12 @@ impl Context {
 
     /// Prints a value: as JSON if asked to, else as the text that is made of it.
     pub(crate) fn print<T: Serialize>(&self, value: &T, text: impl FnOnce(&T) -> String) -> Result<(), Failure> {
-        if !self.json {
-            return self.text(&text(value));
-        }
-        let mut bytes = serde_json::to_vec_pretty(value).map_err(|error| Failure::new(CANNOT, error.to_string()))?;
-        bytes.push(b'\n');
-        self.out(&bytes)
+        if self.json { self.text(&json_text(value)?) } else { self.text(&text(value)) }
+    }
+
+    /// Prints one of two texts that say the same.
+    pub(crate) fn text_or_json(&self, text: &str, json: &str) -> Result<(), Failure> {
+        self.text(if self.json { json } else { text })
     }
 
     /// Prints text as it is.

@@ -11,18 +11,27 @@ use std::{
 };
 
 use serde::{Deserialize, Serialize};
-use stagewright_core::{Digest, canonical, record::RunRecord};
+use stagewright_core::{Digest, canonical};
 use stagewright_runtime::ENGINE;
 use stagewright_store::Store;
 
 use crate::project::{SETTINGS_FILE, STORE_DIRECTORY};
 
+/// What whoever runs an unchanged pipeline is told.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Answer {
+    /// For people.
+    pub text: String,
+    /// For programs: a [`RunOutcome`](crate::run::RunOutcome) as JSON.
+    pub json: String,
+}
+
 #[derive(Serialize, Deserialize)]
 struct Memo {
     key: Digest,
-    /// Against a torn write: the digest of the run's canonical JSON.
+    /// Against a torn write: the digest of the answer's canonical JSON.
     seal: Digest,
-    run: RunRecord,
+    answer: Answer,
 }
 
 fn file(root: &Path, pipeline: &str) -> std::path::PathBuf {
@@ -36,18 +45,19 @@ fn key(root: &Path, text: &str, seed: Option<u64>, version: &str) -> Option<Dige
     Some(canonical::digest(&(text, seed, version, ENGINE, heads, Digest::of(&settings))))
 }
 
-/// The run that this pipeline would repeat, if there is one.
-pub fn unchanged(root: &Path, pipeline: &str, text: &str, seed: Option<u64>, version: &str) -> Option<RunRecord> {
+/// What to tell of the run that this pipeline would repeat, if there is one.
+pub fn unchanged(root: &Path, pipeline: &str, text: &str, seed: Option<u64>, version: &str) -> Option<Answer> {
     let memo: Memo = canonical::from_slice(&fs::read(file(root, pipeline)).ok()?).ok()?;
-    let same = memo.key == key(root, text, seed, version)? && memo.seal == canonical::digest(&memo.run);
-    same.then_some(memo.run)
+    let same = memo.key == key(root, text, seed, version)? && memo.seal == canonical::digest(&memo.answer);
+    same.then_some(memo.answer)
 }
 
-/// Notes that this pipeline's next run would repeat this one. Nothing depends on it, so failing to is no error.
-pub fn note(root: &Path, pipeline: &str, text: &str, seed: Option<u64>, version: &str, run: &RunRecord) {
+/// Notes that this pipeline's next run would repeat this one, and what to tell then. Nothing depends on it, so failing
+/// to is no error.
+pub fn note(root: &Path, pipeline: &str, text: &str, seed: Option<u64>, version: &str, answer: Answer) {
     let Some(key) = key(root, text, seed, version) else { return };
     let path = file(root, pipeline);
-    let memo = canonical::to_vec(&Memo { key, seal: canonical::digest(run), run: run.clone() });
+    let memo = canonical::to_vec(&Memo { key, seal: canonical::digest(&answer), answer });
     let write = || -> std::io::Result<()> {
         fs::create_dir_all(path.parent().unwrap_or(Path::new(".")))?;
         // Another command of this process may be writing one too.

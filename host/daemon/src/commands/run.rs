@@ -6,7 +6,7 @@ use serde_json::json;
 use stagewright::{
     file::Pipeline,
     governance::verdict,
-    memo,
+    memo::{self, Answer},
     plan::{Plan, Work},
     run::{self, Options, RunOutcome, Watcher},
     verify::{self, Verdict, Verification, Verified},
@@ -15,10 +15,13 @@ use stagewright_core::record::Status;
 
 use super::{Context, show};
 use crate::{
+    context,
     failure::{CANNOT, Failure, INTERRUPTED, NOT_VERIFIED, STAGE_FAILED, WRONG_INPUT},
     git,
     text::duration,
 };
+
+const NOTHING_RECORDED: &str = "nothing had to run, so nothing was recorded; with --fresh every stage runs";
 
 fn read(context: &Context, path: &Path) -> Result<String, Failure> {
     let path = context.path(path)?;
@@ -80,8 +83,11 @@ pub(crate) fn check(context: &Context, path: &Path) -> Result<(), Failure> {
 pub(crate) fn run(context: &Context, path: &Path, seed: Option<u64>, fresh: bool, record: bool) -> Result<(), Failure> {
     let text = read(context, path)?;
     let (shown, version) = (path.display().to_string(), context.surroundings.version.as_str());
-    if !fresh && let Some(run) = memo::unchanged(context.root(), &shown, &text, seed, version) {
-        return told(context, &RunOutcome { run, unchanged: true }, record, "");
+    if !fresh && let Some(answer) = memo::unchanged(context.root(), &shown, &text, seed, version) {
+        if record {
+            context.progress.line(NOTHING_RECORDED);
+        }
+        return context.text_or_json(&answer.text, &answer.json);
     }
     let cancel = context.cancelled_by_user();
     let mut pipeline = parse(path, &text)?;
@@ -104,7 +110,9 @@ pub(crate) fn run(context: &Context, path: &Path, seed: Option<u64>, fresh: bool
         _ => None,
     };
     if outcome.run.status == Status::Succeeded && plan.repeatable() {
-        memo::note(context.root(), &shown, &text, seed, version, &outcome.run);
+        let next = RunOutcome { run: outcome.run.clone(), unchanged: true };
+        let answer = Answer { text: outcome_text(&next, ""), json: context::json_text(&next)? };
+        memo::note(context.root(), &shown, &text, seed, version, answer);
     }
     let judged = judged.map(|checked| super::gate::summary(&checked)).unwrap_or_default();
     told(context, &outcome, record, &judged)
@@ -115,15 +123,9 @@ fn told(context: &Context, outcome: &RunOutcome, record: bool, judged: &str) -> 
     let run = &outcome.run;
     let recorded = run.steps().any(|(_, step)| step.recording.is_some());
     if record && (outcome.unchanged || !recorded && run.stages.iter().all(|stage| stage.failed.is_none())) {
-        context.progress.line("nothing had to run, so nothing was recorded; with --fresh every stage runs");
+        context.progress.line(NOTHING_RECORDED);
     }
-    context.print(outcome, |outcome| match outcome.unchanged {
-        true => format!("nothing has changed since run {}\n{}", run.id, show::summary(run)),
-        false => {
-            let (status, summary) = (run.status.as_str(), show::summary(run));
-            format!("run {}: {status} in {}\n{summary}{judged}", run.id, duration(run.elapsed_ms))
-        }
-    })?;
+    context.print(outcome, |outcome| outcome_text(outcome, judged))?;
     match &run.status {
         Status::Succeeded => Ok(()),
         Status::Failed { message } | Status::Violated { message } => Err(Failure::new(STAGE_FAILED, message.clone())),
@@ -131,6 +133,17 @@ fn told(context: &Context, outcome: &RunOutcome, record: bool, judged: &str) -> 
             INTERRUPTED,
             "interrupted; what is finished is kept, and running the pipeline again goes on from there",
         )),
+    }
+}
+
+fn outcome_text(RunOutcome { run, unchanged }: &RunOutcome, judged: &str) -> String {
+    let summary = show::summary(run);
+    match unchanged {
+        true => format!("nothing has changed since run {}\n{summary}", run.id),
+        false => {
+            let status = run.status.as_str();
+            format!("run {}: {status} in {}\n{summary}{judged}", run.id, duration(run.elapsed_ms))
+        }
     }
 }
 
