@@ -15,12 +15,10 @@ use std::{
 use stagewright::{
     Project,
     memo::{self, Answer},
-    project::STORE_DIRECTORY,
+    project::{DAEMON_SOCKET, STORE_DIRECTORY},
 };
 
 const ENGINE: &str = "stagewright-engine";
-/// The socket of the daemon that holds a project, if one does; it answers then.
-const SOCKET: &str = "daemon.sock";
 
 fn main() -> ExitCode {
     match unchanged() {
@@ -47,7 +45,8 @@ fn unchanged() -> Option<ExitCode> {
     }
     let file = file?;
     let root = Project::find(&env::current_dir().ok()?)?;
-    if root.join(STORE_DIRECTORY).join(SOCKET).exists() {
+    // Where a daemon holds the project, it answers.
+    if root.join(STORE_DIRECTORY).join(DAEMON_SOCKET).exists() {
         return None;
     }
     let file = Path::new(&file);
@@ -72,6 +71,10 @@ fn engine() -> ExitCode {
     let mut arguments = env::args_os();
     let mut command = Command::new(&program);
     command.arg0(arguments.next().unwrap_or_else(|| "stagewright".into())).args(arguments);
+    if env::args_os().nth(1).is_some_and(|word| word == "run") {
+        // A run ends soon: its allocator need not give memory back piece by piece before the system takes all of it.
+        command.env("MIMALLOC_PURGE_DELAY", "-1");
+    }
     // It returns only where it fails.
     let error = command.exec();
     failed(&format!(

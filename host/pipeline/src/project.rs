@@ -23,6 +23,9 @@ pub const SETTINGS_FILE: &str = "stagewright.toml";
 /// The directory of everything that is stored.
 pub const STORE_DIRECTORY: &str = ".stagewright";
 
+/// In the store's directory, the socket of the daemon that holds the project, where there is one.
+pub const DAEMON_SOCKET: &str = "daemon.sock";
+
 /// Where time comes from: the daemon passes the system's, a test its own.
 pub trait Clock: Send + Sync {
     /// Milliseconds since 1970-01-01T00:00:00Z.

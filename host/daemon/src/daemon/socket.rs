@@ -13,9 +13,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use stagewright::project::STORE_DIRECTORY;
+use stagewright::project::{DAEMON_SOCKET, STORE_DIRECTORY};
 
-const SOCKET: &str = "daemon.sock";
 const CLAIM: &str = "daemon.lock";
 /// An address holds a path of at most 108 bytes, the last of them zero.
 const LONGEST_PATH: usize = 107;
@@ -55,7 +54,7 @@ impl Drop for Address {
 
 /// Listens. A socket that a killed daemon left is replaced; whoever calls this has the [`claim`].
 pub(crate) fn listen(root: &Path) -> io::Result<(UnixListener, Address)> {
-    let path = root.join(STORE_DIRECTORY).join(SOCKET);
+    let path = root.join(STORE_DIRECTORY).join(DAEMON_SOCKET);
     // Under its name the socket appears with its permissions.
     let unnamed = path.with_extension("new");
     match fs::remove_file(&unnamed) {
@@ -71,7 +70,7 @@ pub(crate) fn listen(root: &Path) -> io::Result<(UnixListener, Address)> {
 
 /// Connects to the daemon of a project, if there is one.
 pub(crate) fn connect(root: &Path) -> Option<UnixStream> {
-    short(&root.join(STORE_DIRECTORY).join(SOCKET), |path| UnixStream::connect(path)).ok()
+    short(&root.join(STORE_DIRECTORY).join(DAEMON_SOCKET), |path| UnixStream::connect(path)).ok()
 }
 
 /// Uses a path that may be too long for an address: by way of its directory, held open.
