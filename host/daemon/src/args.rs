@@ -172,9 +172,6 @@ pub(crate) enum Command {
         /// Which shell.
         shell: clap_complete::Shell,
     },
-    /// Run stages for another process of this program (internal).
-    #[command(hide = true)]
-    Worker,
 }
 
 impl Command {
@@ -194,7 +191,6 @@ impl Command {
                 | Self::User(UserCommand::Key { .. })
                 | Self::Serve(_)
                 | Self::Completions { .. }
-                | Self::Worker
         )
     }
 }

@@ -28,16 +28,17 @@ use self::{
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
-    let cli = match Cli::try_parse() {
-        Ok(cli) => cli,
-        Err(error) => return not_understood(&error),
-    };
-    if matches!(cli.command, Command::Worker) {
+    // Before all that a user can type is set up: a stage may be waiting.
+    if std::env::args_os().skip(1).eq([surroundings::WORKER]) {
         return match stagewright::runtime::worker::serve() {
             Ok(()) => ExitCode::SUCCESS,
             Err(_) => ExitCode::FAILURE,
         };
     }
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => return not_understood(&error),
+    };
     let json = cli.json;
     let code = match daemon::ask(&cli) {
         Ok(Some(code)) => Ok(code),
@@ -102,6 +103,5 @@ fn dispatch(cli: Cli, context: &Context) -> Result<(), Failure> {
             context.text(&String::from_utf8_lossy(&script))
         }
         Command::Serve(options) => commands::serve::serve(context, &options),
-        Command::Worker => Ok(()),
     }
 }

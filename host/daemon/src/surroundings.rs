@@ -24,13 +24,16 @@ impl Clock for SystemClock {
     }
 }
 
+/// The one word that this program is given to run stages for another process of it.
+pub(crate) const WORKER: &str = "worker";
+
 /// What the machine gives every command.
 pub(crate) fn of_this_machine(author: Option<&str>) -> std::io::Result<Surroundings> {
     let program = std::env::current_exe()?;
     Ok(Surroundings {
         clock: Arc::new(SystemClock(Instant::now())),
         author: author.map_or_else(user, str::to_owned),
-        worker: vec![program.into_os_string(), "worker".into()],
+        worker: vec![program.into_os_string(), WORKER.into()],
         cores: std::thread::available_parallelism().map_or(1, usize::from),
         version: env!("CARGO_PKG_VERSION").to_owned(),
         world: Arc::new(Outside(SystemClock(Instant::now()))),
