@@ -14,7 +14,7 @@ pub(crate) fn slow_lab() -> Lab {
     lab
 }
 
-/// Reads what a run says until it begins with a stage.
+/// Reads what a run says until a stage has ended: then the next is running.
 pub(crate) fn wait_for(child: &mut Child, stage: &str) {
     let said = BufReader::new(child.stderr.take().expect("the child's errors are piped"));
     let mut heard = Vec::new();
@@ -33,7 +33,7 @@ pub(crate) fn wait_for(child: &mut Child, stage: &str) {
 fn an_interrupted_run_leaves_the_store_whole_and_goes_on_from_its_finished_stages() {
     let lab = slow_lab();
     let mut child = lab.start(&["run", "pipelines/income.toml"]);
-    wait_for(&mut child, "train");
+    wait_for(&mut child, "features");
     interrupt(&child);
     let said = lab.end(child);
     assert_eq!(said.code, Some(130), "{}{}", said.out, said.err);
@@ -53,7 +53,7 @@ fn an_interrupted_run_leaves_the_store_whole_and_goes_on_from_its_finished_stage
 fn a_second_writer_is_told_who_holds_the_project_and_a_reader_is_not_disturbed() {
     let lab = slow_lab();
     let mut child = lab.start(&["run", "pipelines/income.toml"]);
-    wait_for(&mut child, "train");
+    wait_for(&mut child, "features");
     let writer = lab.run(&["data", "add", "other", "census.csv"]);
     let reader = lab.run(&["data", "list"]);
     signal(&child, "INT");
