@@ -226,7 +226,6 @@ impl Said {
     }
 }
 
-/// The built command line.
 /// A built program: `stagewright`, or `stagewright-engine` beside it.
 pub fn program(name: &str) -> PathBuf {
     built(name, target().1)

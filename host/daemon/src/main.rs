@@ -1,4 +1,4 @@
-//! The command line. It translates: what is typed into calls of the library, what comes back into text or JSON.
+//! The engine: the command line, all of it. It translates: what is typed into calls of the library, what comes back into text or JSON.
 
 mod args;
 mod commands;

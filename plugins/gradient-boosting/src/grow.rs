@@ -278,6 +278,7 @@ impl<'a> Grower<'a> {
     fn sum<const FEATURES: usize>(&mut self, leaf: &Leaf, features: [usize; FEATURES], histogram: &mut [Sums]) {
         let (table, offsets) = (self.ground.table, &self.offsets);
         let columns = features.map(|feature| table.column(feature));
+        const { assert!(FEATURES <= TOGETHER, "there are bins for so many features") };
         let Some((bins, _)) = self.bins.split_first_chunk_mut::<FEATURES>() else { return };
         for (feature, bins) in features.into_iter().zip(bins.iter_mut()) {
             bins.0[..offsets[feature + 1] - offsets[feature]].fill([0.0; 2]);
